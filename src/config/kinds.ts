@@ -1,0 +1,223 @@
+// Which kinds there are: those that we read, and what is said of the others.
+import { istioKinds } from './istio-schemas.ts';
+import { kubeSchemas } from './kube-schemas.ts';
+import type { Report, Schema } from './schema.ts';
+import { hintFor } from './schema.ts';
+import { validators } from './semantic/validators.ts';
+import { warnOfNoEffect } from './no-effect.ts';
+import { refuseUnsupported } from './unsupported.ts';
+import type { ObjectMeta, Validator } from './semantic/validator.ts';
+
+/** A kind that we read. */
+export interface Kind {
+  readonly group: string;
+  readonly kind: string;
+  readonly versions: readonly string[];
+  readonly isNamespaced: boolean;
+  /** `spec`: Config.spec is the object's spec. `whole`: it is the object without apiVersion, kind, metadata. */
+  readonly specIs: 'spec' | 'whole';
+  /** Of the object without apiVersion, kind and metadata. */
+  readonly schema: () => Schema;
+  /** What the structure cannot say; called only with a structure that is right. */
+  readonly validate: Validator | undefined;
+}
+
+/** What is to be done with a document. */
+export type KindAnswer =
+  | { readonly known: true; readonly kind: Kind }
+  | {
+      readonly known: false;
+      readonly severity: 'error' | 'warning';
+      readonly code: string;
+      readonly message: string;
+    };
+
+/** Answers for any apiVersion and kind. */
+export function lookUpKind(apiVersion: string, kindName: string): KindAnswer {
+  const slash = apiVersion.indexOf('/');
+  const group = slash < 0 ? '' : apiVersion.slice(0, slash);
+  const version = apiVersion.slice(slash + 1);
+  const kind = kinds.get(`${group}/${kindName}`);
+  if (kind !== undefined) {
+    if (kind.versions.includes(version)) return { known: true, kind };
+    const accepted = kind.versions.map((known) => (group === '' ? known : `${group}/${known}`));
+    return refused(
+      'error',
+      'unknown-version',
+      `${kindName} has no version ${apiVersion}; accepted: ${accepted.join(', ')}`,
+    );
+  }
+  if (unbuiltKinds.has(`${group}/${kindName}`))
+    return refused('error', 'not-supported', `kind ${kindName} (${group}) is not supported yet`);
+  if (isTrafficGroup(group)) {
+    const names = kindNames(group);
+    return refused(
+      'error',
+      'unknown-kind',
+      `${group} has no kind ${kindName}${names.length === 0 ? '' : hintFor(kindName, names)}`,
+    );
+  }
+  const elsewhere = [...kinds.values()].find((known) => known.kind === kindName);
+  // A group with a dot may well have a kind of the same name (Knative's Service).
+  if (elsewhere !== undefined && !group.includes('.'))
+    return refused(
+      'error',
+      'unknown-version',
+      `${kindName} is no kind of ${apiVersion}; accepted: ${elsewhere.versions.map((known) => (elsewhere.group === '' ? known : `${elsewhere.group}/${known}`)).join(', ')}`,
+    );
+  if (kubernetesGroups.has(group) || group.endsWith('.k8s.io')) {
+    const names = [...kinds.values()].filter((known) => known.group === group).map((known) => known.kind);
+    if (unreadKinds.has(kindName))
+      return refused('warning', 'not-read', `kind ${kindName} (${apiVersion}) is not read`);
+    return refused(
+      'warning',
+      'unknown-kind',
+      `kind ${kindName} (${apiVersion}) is not read${names.length === 0 ? '' : hintFor(kindName, names)}`,
+    );
+  }
+  return refused('warning', 'unknown-kind', `kind ${kindName} (${apiVersion}) is not read`);
+}
+
+/** Checks what is particular to a kind's fields, after their structure was found right. */
+export function validateKind(
+  kind: Kind,
+  object: Readonly<Record<string, unknown>>,
+  meta: ObjectMeta,
+  report: Report,
+): void {
+  kind.validate?.(object, meta, report);
+  refuseUnsupported(kind.kind, object, report);
+  warnOfNoEffect(kind.kind, object, meta, report);
+}
+
+/** Kinds of Kubernetes that have no `spec`. */
+const wholeKinds = new Set([
+  'Namespace',
+  'Endpoints',
+  'EndpointSlice',
+  'Secret',
+  'ConfigMap',
+  'ServiceAccount',
+]);
+
+/** The kinds that we read, by `group/Kind`. */
+export const kinds: ReadonlyMap<string, Kind> = new Map(
+  [
+    ...['Namespace', 'Service', 'Pod', 'Endpoints', 'Secret', 'ConfigMap', 'ServiceAccount'].map((kind) =>
+      kubeKind('', kind, 'v1'),
+    ),
+    kubeKind('discovery.k8s.io', 'EndpointSlice', 'v1'),
+    kubeKind('apps', 'Deployment', 'v1'),
+    kubeKind('apps', 'StatefulSet', 'v1'),
+    ...['VirtualService', 'DestinationRule', 'Gateway', 'ServiceEntry', 'WorkloadEntry', 'Sidecar'].map(
+      networkingKind,
+    ),
+  ].map((kind) => [`${kind.group}/${kind.kind}`, kind]),
+);
+
+function kubeKind(group: string, kind: string, version: string): Kind {
+  return {
+    group,
+    kind,
+    versions: [version],
+    isNamespaced: kind !== 'Namespace',
+    specIs: wholeKinds.has(kind) ? 'whole' : 'spec',
+    schema: () => kubeSchemas[kind] ?? { type: 'any' },
+    validate: validators[kind],
+  };
+}
+
+function networkingKind(kind: string): Kind {
+  const group = 'networking.istio.io';
+  const generated = istioKinds.get(`${group}/${kind}`);
+  if (generated === undefined) throw new Error(`no schema of ${group}/${kind}: run npm run build`);
+  let schema: Schema | undefined;
+  return {
+    group,
+    kind,
+    versions: generated.versions,
+    isNamespaced: true,
+    specIs: 'spec',
+    schema: () =>
+      (schema ??= {
+        type: 'object',
+        properties: { spec: generated.spec, status: { type: 'any' } },
+        required: ['spec'],
+      }),
+    validate: validators[kind],
+  };
+}
+
+/** Kinds that would change traffic or security, which we do not read yet: leaving them out is an error. */
+const unbuiltKinds: ReadonlySet<string> = new Set([
+  ...istioKinds.keys(),
+  ...[
+    'GatewayClass',
+    'Gateway',
+    'HTTPRoute',
+    'GRPCRoute',
+    'TLSRoute',
+    'TCPRoute',
+    'UDPRoute',
+    'ReferenceGrant',
+    'BackendTLSPolicy',
+    'ListenerSet',
+    'XListenerSet',
+    'XBackendTrafficPolicy',
+  ].map((kind) => `gateway.networking.k8s.io/${kind}`),
+  'networking.k8s.io/Ingress',
+  'networking.k8s.io/IngressClass',
+  'install.istio.io/IstioOperator',
+]);
+
+function isTrafficGroup(group: string): boolean {
+  return group.endsWith('.istio.io') || group.startsWith('gateway.networking.');
+}
+
+function kindNames(group: string): string[] {
+  return [...new Set([...kinds.keys(), ...unbuiltKinds])]
+    .filter((key) => key.startsWith(`${group}/`))
+    .map((key) => key.slice(group.length + 1));
+}
+
+const kubernetesGroups: ReadonlySet<string> = new Set([
+  '',
+  'apps',
+  'batch',
+  'autoscaling',
+  'policy',
+  'extensions',
+]);
+
+/** Kubernetes kinds that do not concern us. */
+const unreadKinds: ReadonlySet<string> = new Set([
+  'ClusterRole',
+  'ClusterRoleBinding',
+  'ControllerRevision',
+  'CronJob',
+  'CustomResourceDefinition',
+  'DaemonSet',
+  'Event',
+  'HorizontalPodAutoscaler',
+  'Job',
+  'Lease',
+  'LimitRange',
+  'MutatingWebhookConfiguration',
+  'NetworkPolicy',
+  'Node',
+  'PersistentVolume',
+  'PersistentVolumeClaim',
+  'PodDisruptionBudget',
+  'PriorityClass',
+  'ReplicaSet',
+  'ReplicationController',
+  'ResourceQuota',
+  'Role',
+  'RoleBinding',
+  'StorageClass',
+  'ValidatingWebhookConfiguration',
+]);
+
+function refused(severity: 'error' | 'warning', code: string, message: string): KindAnswer {
+  return { known: false, severity, code, message };
+}

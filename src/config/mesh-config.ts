@@ -1,0 +1,79 @@
+// MeshConfig: the mesh-wide settings that we read, with Istio's defaults.
+
+export interface MeshConfig {
+  readonly trustDomain: string;
+  readonly rootNamespace: string;
+  /** `cluster.local`: the suffix of Kubernetes service names. */
+  readonly domainSuffix: string;
+  readonly outboundTrafficPolicy: 'ALLOW_ANY' | 'REGISTRY_ONLY';
+  readonly connectTimeoutMs: number;
+  /** Empty: no access log. */
+  readonly accessLogFile: string;
+  readonly accessLogEncoding: 'TEXT' | 'JSON';
+  /** Empty: Istio's default format. */
+  readonly accessLogFormat: string;
+  readonly protocolDetectionTimeoutMs: number;
+  readonly dnsRefreshRateMs: number;
+  /** 0: no HTTP proxy listener. */
+  readonly proxyHttpPort: number;
+  readonly proxyListenPort: number;
+  readonly proxyInboundListenPort: number;
+  readonly enableAutoMtls: boolean;
+  readonly defaultServiceExportTo: readonly string[];
+  readonly defaultVirtualServiceExportTo: readonly string[];
+  readonly defaultDestinationRuleExportTo: readonly string[];
+  /** What proxies are started with, unless their pod says otherwise. */
+  readonly defaultConfig: ProxyConfig;
+}
+
+/** How one proxy is started: MeshConfig.defaultConfig, and later ProxyConfig objects and annotations. */
+export interface ProxyConfig {
+  /** `host:port` of the control plane. */
+  readonly discoveryAddress: string;
+  readonly drainDurationMs: number;
+  readonly terminationDrainDurationMs: number;
+  readonly proxyAdminPort: number;
+  readonly statusPort: number;
+  readonly statNameLength: number;
+  /** Worker threads; 0: one a core; absent: by the CPU limit. */
+  readonly concurrency?: number;
+  /** Sent to the control plane as node metadata. */
+  readonly proxyMetadata: Readonly<Record<string, string>>;
+  readonly holdApplicationUntilProxyStarts: boolean;
+  /** Proxies in front of a gateway whose x-forwarded-for is believed: gatewayTopology.numTrustedProxies. */
+  readonly trustedProxies: number;
+}
+
+/** Istio's defaults (ProxyConfig reference). */
+export const defaultProxyConfig: ProxyConfig = {
+  discoveryAddress: 'istiod.istio-system.svc:15012',
+  drainDurationMs: 45_000,
+  terminationDrainDurationMs: 5000,
+  proxyAdminPort: 15_000,
+  statusPort: 15_020,
+  statNameLength: 189,
+  proxyMetadata: {},
+  holdApplicationUntilProxyStarts: false,
+  trustedProxies: 0,
+};
+
+export const defaultMeshConfig: MeshConfig = {
+  trustDomain: 'cluster.local',
+  rootNamespace: 'istio-system',
+  domainSuffix: 'cluster.local',
+  outboundTrafficPolicy: 'ALLOW_ANY',
+  connectTimeoutMs: 10_000,
+  accessLogFile: '',
+  accessLogEncoding: 'TEXT',
+  accessLogFormat: '',
+  protocolDetectionTimeoutMs: 0,
+  dnsRefreshRateMs: 60_000,
+  proxyHttpPort: 0,
+  proxyListenPort: 15001,
+  proxyInboundListenPort: 15006,
+  enableAutoMtls: true,
+  defaultServiceExportTo: ['*'],
+  defaultVirtualServiceExportTo: ['*'],
+  defaultDestinationRuleExportTo: ['*'],
+  defaultConfig: defaultProxyConfig,
+};

@@ -1,0 +1,158 @@
+// References among objects that lead nowhere: gateways, hosts, ports and subsets that are named and not there.
+// What is missing here may be elsewhere (another folder, a registry), so these are warnings.
+import type { VirtualServiceSpec } from '../api/gen/istio-types.js';
+import { resolveGatewayName } from '../model/gateway-name.ts';
+import { hostnameCovers, resolveHost, serviceHostname } from '../model/hostname.ts';
+import type { FieldPath } from '../model/origin.ts';
+import type {
+  Config,
+  DestinationRuleConfig,
+  Diagnostic,
+  ServiceEntryConfig,
+  VirtualServiceConfig,
+} from './config.ts';
+import type { KubeServiceSpec } from './kube-types.ts';
+import { comparePositions } from './store.ts';
+
+/** What every reference that leads nowhere is said of; sorted by position. */
+export function findDanglingReferences(
+  configs: readonly Config[],
+  domainSuffix = 'cluster.local',
+): readonly Diagnostic[] {
+  const known = knownNames(configs, domainSuffix);
+  const diagnostics: Diagnostic[] = [];
+  for (const config of configs) {
+    const warn: Warn = (message, ...fieldPath) =>
+      void diagnostics.push({
+        severity: 'warning',
+        code: 'dangling-reference',
+        message,
+        position: config.locate(fieldPath),
+        object: { kind: config.kind, namespace: config.namespace, name: config.name },
+        fieldPath,
+      });
+    if (config.kind === 'VirtualService') checkVirtualService(config as VirtualServiceConfig, known, warn);
+    if (config.kind === 'DestinationRule') checkDestinationRule(config as DestinationRuleConfig, known, warn);
+  }
+  return diagnostics.sort((a, b) => comparePositions(a.position, b.position));
+}
+
+type Warn = (message: string, ...fieldPath: FieldPath) => void;
+
+interface KnownNames {
+  readonly domainSuffix: string;
+  /** `namespace/name` */
+  readonly gateways: ReadonlySet<string>;
+  /** Hosts with their ports; undefined: any port. */
+  readonly hosts: ReadonlyMap<string, ReadonlySet<number> | undefined>;
+  readonly rules: readonly { readonly host: string; readonly subsets: ReadonlySet<string> }[];
+}
+
+interface Destination {
+  readonly host?: string | undefined;
+  readonly subset?: string | undefined;
+  readonly port?: { readonly number?: number | undefined } | undefined;
+}
+
+function knownNames(configs: readonly Config[], domainSuffix: string): KnownNames {
+  const gateways = new Set<string>();
+  const hosts = new Map<string, ReadonlySet<number> | undefined>();
+  const rules: { host: string; subsets: ReadonlySet<string> }[] = [];
+  for (const config of configs) {
+    const { kind, namespace, name } = config;
+    if (kind === 'Gateway') gateways.add(`${namespace}/${name}`);
+    else if (kind === 'Service') {
+      const { ports } = config.spec as KubeServiceSpec;
+      const numbers = new Set((ports ?? []).map(({ port }) => port));
+      hosts.set(serviceHostname(name, namespace, domainSuffix), numbers.size === 0 ? undefined : numbers);
+    } else if (kind === 'ServiceEntry') {
+      const { spec } = config as ServiceEntryConfig;
+      const numbers = new Set((spec.ports ?? []).map(({ number }) => number ?? 0));
+      for (const host of spec.hosts ?? []) hosts.set(host.toLowerCase(), numbers);
+    } else if (kind === 'DestinationRule') {
+      const { spec } = config as DestinationRuleConfig;
+      const subsets = new Set((spec.subsets ?? []).map((subset) => subset.name ?? ''));
+      rules.push({ host: resolveHost(spec.host ?? '', namespace, domainSuffix), subsets });
+    }
+  }
+  return { domainSuffix, gateways, hosts, rules };
+}
+
+function checkVirtualService(config: VirtualServiceConfig, known: KnownNames, warn: Warn): void {
+  const { spec, namespace } = config;
+  const checkGateways = (names: readonly string[] | undefined, ...path: FieldPath): void => {
+    for (const [index, name] of (names ?? []).entries()) {
+      const full = resolveGatewayName(name, namespace);
+      if (full !== 'mesh' && !known.gateways.has(full)) warn(`there is no Gateway ${full}`, ...path, index);
+    }
+  };
+  checkGateways(spec.gateways, 'spec', 'gateways');
+  for (const { destination, path } of destinationsOf(spec)) {
+    const host = resolveHost(destination.host ?? '', namespace, known.domainSuffix);
+    checkDestination(host, destination, known, (message, ...field) => warn(message, ...path, ...field));
+  }
+}
+
+function* destinationsOf(
+  spec: VirtualServiceSpec,
+): Generator<{ readonly destination: Destination; readonly path: FieldPath }> {
+  for (const kind of ['http', 'tcp', 'tls'] as const)
+    for (const [ruleIndex, rule] of (spec[kind] ?? []).entries())
+      for (const [index, { destination }] of (rule.route ?? []).entries())
+        if (destination !== undefined)
+          yield { destination, path: ['spec', kind, ruleIndex, 'route', index, 'destination'] };
+  for (const [ruleIndex, rule] of (spec.http ?? []).entries()) {
+    if (rule.mirror !== undefined)
+      yield { destination: rule.mirror, path: ['spec', 'http', ruleIndex, 'mirror'] };
+    for (const [index, { destination }] of (rule.mirrors ?? []).entries())
+      if (destination !== undefined)
+        yield { destination, path: ['spec', 'http', ruleIndex, 'mirrors', index, 'destination'] };
+  }
+}
+
+function checkDestination(host: string, destination: Destination, known: KnownNames, warn: Warn): void {
+  const service = findHost(host, known);
+  if (service === undefined) {
+    warn(missingHost(host, known), 'host');
+    return;
+  }
+  const port = destination.port?.number;
+  if (port !== undefined && service.ports?.has(port) === false)
+    warn(`${host} has no port ${port}; it has ${[...service.ports].join(', ')}`, 'port', 'number');
+  const { subset = '' } = destination;
+  if (subset === '') return;
+  const rules = known.rules.filter((rule) => hostnameCovers(rule.host, host));
+  if (rules.some((rule) => rule.subsets.has(subset))) return;
+  const subsets = rules.flatMap((rule) => [...rule.subsets]);
+  warn(
+    subsets.length === 0
+      ? `no DestinationRule of ${host} has subsets`
+      : `no DestinationRule of ${host} has a subset "${subset}"; there are ${subsets.join(', ')}`,
+    'subset',
+  );
+}
+
+function checkDestinationRule(config: DestinationRuleConfig, known: KnownNames, warn: Warn): void {
+  const host = resolveHost(config.spec.host ?? '', config.namespace, known.domainSuffix);
+  const isUsed =
+    findHost(host, known) !== undefined || [...known.hosts.keys()].some((name) => hostnameCovers(host, name));
+  if (!isUsed) warn(missingHost(host, known), 'spec', 'host');
+}
+
+function findHost(
+  host: string,
+  known: KnownNames,
+): { readonly ports: ReadonlySet<number> | undefined } | undefined {
+  if (known.hosts.has(host)) return { ports: known.hosts.get(host) };
+  for (const [name, ports] of known.hosts)
+    if (name.startsWith('*') && hostnameCovers(name, host)) return { ports };
+  return undefined;
+}
+
+/** Names with a dot are taken as they are, which is where most of these mistakes come from. */
+function missingHost(host: string, known: KnownNames): string {
+  const [name = '', namespace = ''] = host.split('.');
+  const meant = serviceHostname(name, namespace, known.domainSuffix);
+  const hint = host !== meant && known.hosts.has(meant) ? `; did you mean ${meant}?` : '';
+  return `there is no Service or ServiceEntry with the host ${host}${hint}`;
+}

@@ -1,0 +1,134 @@
+// What Istio does and this program does not do yet: the object that asks for it is refused as a whole, with
+// the field's name, so that nothing is silently left out. Who builds a feature takes its line away.
+import type { FieldPath } from '../model/origin.ts';
+import type { Report } from './schema.ts';
+import { isRecord } from './schema.ts';
+
+/**
+ * A field that is refused. In `path`, `*` stands for every item of a list and every key
+ * of a map. `values`: only these values are refused; absent: any.
+ */
+interface Refusal {
+  readonly path: string;
+  readonly values?: readonly unknown[];
+  /** Values that are accepted, all others being refused. */
+  readonly unless?: readonly unknown[];
+}
+
+/** Wherever a DestinationRule has a traffic policy. */
+const policyPlaces = ['spec.trafficPolicy', 'spec.subsets.*.trafficPolicy'];
+
+const policyRefusals: readonly Refusal[] = [
+  { path: 'loadBalancer.consistentHash' },
+  { path: 'loadBalancer.localityLbSetting.distribute' },
+  { path: 'loadBalancer.localityLbSetting.failoverPriority' },
+  { path: 'loadBalancer.warmup' },
+  { path: 'loadBalancer.warmupDurationSecs' },
+  { path: 'tls.mode', unless: ['DISABLE'] },
+  { path: 'connectionPool.http.http2KeepAlive' },
+];
+
+export const unsupportedFields: Readonly<Record<string, readonly Refusal[]>> = {
+  VirtualService: [
+    { path: 'spec.http.*.redirect.prefixRewrite' },
+    { path: 'spec.http.*.delegate' },
+    // Translated, but our own proxy does not choose priorities for retries yet.
+    { path: 'spec.http.*.retries.retryRemoteLocalities', values: [true] },
+    { path: 'spec.tcp.*.match.*.sourceSubnet' },
+  ],
+  DestinationRule: policyPlaces.flatMap((place) => [
+    { path: `${place}.tunnel` },
+    { path: `${place}.proxyProtocol` },
+    ...[place, `${place}.portLevelSettings.*`].flatMap((holder) =>
+      policyRefusals.map((refusal) => ({ ...refusal, path: `${holder}.${refusal.path}` })),
+    ),
+  ]),
+  Gateway: [
+    { path: 'spec.servers.*.port.protocol', values: ['REDIS', 'MYSQL', 'UDP'] },
+    ...[
+      'serverCertificate',
+      'privateKey',
+      'caCertificates',
+      'caCrl',
+      'credentialName',
+      'credentialNames',
+      'caCertCredentialName',
+      'tlsCertificates',
+      'subjectAltNames',
+      'verifyCertificateHash',
+      'verifyCertificateSpki',
+      'minProtocolVersion',
+      'maxProtocolVersion',
+      'cipherSuites',
+    ].map((field) => ({ path: `spec.servers.*.tls.${field}` })),
+    { path: 'spec.servers.*.tls.mode', unless: ['PASSTHROUGH'] },
+    { path: 'spec.servers.*.defaultEndpoint' },
+  ],
+  ServiceEntry: [{ path: 'spec.resolution', values: ['DYNAMIC_DNS'] }],
+  WorkloadEntry: [],
+  Sidecar: [
+    { path: 'spec.ingress' },
+    { path: 'spec.inboundConnectionPool' },
+    { path: 'spec.egress.*.port' },
+    { path: 'spec.egress.*.bind' },
+    { path: 'spec.egress.*.captureMode', unless: ['DEFAULT'] },
+  ],
+};
+
+/** Reports every field of the object that is refused. */
+export function refuseUnsupported(
+  kind: string,
+  object: Readonly<Record<string, unknown>>,
+  report: Report,
+): void {
+  for (const refusal of unsupportedFields[kind] ?? [])
+    find(object, refusal.path.split('.'), [], (value, fieldPath) => {
+      if (!isRefused(refusal, value)) return;
+      const shown =
+        refusal.values === undefined && refusal.unless === undefined ? '' : `${String(value)} is `;
+      report({ severity: 'error', code: 'not-supported', message: `${shown}not supported yet`, fieldPath });
+    });
+  if (kind === 'VirtualService') refuseClaims(object, report);
+}
+
+function isRefused({ values, unless }: Refusal, value: unknown): boolean {
+  const same = (other: unknown): boolean =>
+    typeof value === 'string' && typeof other === 'string'
+      ? value.toUpperCase() === other.toUpperCase()
+      : value === other;
+  if (values !== undefined) return values.some(same);
+  if (unless !== undefined) return !unless.some(same);
+  return !(Array.isArray(value) && value.length === 0);
+}
+
+function find(
+  value: unknown,
+  path: readonly string[],
+  at: FieldPath,
+  found: (value: unknown, at: FieldPath) => void,
+): void {
+  const [head, ...rest] = path;
+  if (head === undefined) {
+    found(value, at);
+  } else if (head === '*') {
+    if (Array.isArray(value))
+      for (const [index, item] of value.entries()) find(item, rest, [...at, index], found);
+    else if (isRecord(value))
+      for (const [key, item] of Object.entries(value)) find(item, rest, [...at, key], found);
+  } else if (isRecord(value) && Object.hasOwn(value, head)) find(value[head], rest, [...at, head], found);
+}
+
+/** Headers named `@request.auth.claims...` need the JWT filter. */
+function refuseClaims(object: Readonly<Record<string, unknown>>, report: Report): void {
+  for (const field of ['headers', 'withoutHeaders'])
+    find(object, ['spec', 'http', '*', 'match', '*', field], [], (value, at) => {
+      for (const name of isRecord(value) ? Object.keys(value) : [])
+        if (name.toLowerCase().startsWith('@request.auth.claims'))
+          report({
+            severity: 'error',
+            code: 'not-supported',
+            message: 'not supported yet',
+            fieldPath: [...at, name],
+          });
+    });
+}

@@ -1,0 +1,153 @@
+// `fairlead validate`: files, directories and stdin, judged and reported in istioctl's words.
+import type { Stats } from 'node:fs';
+import { closeSync, fstatSync, openSync, readFileSync, readdirSync, statSync } from 'node:fs';
+import { extname, join } from 'node:path';
+import { parseProtocol } from '../model/protocol.ts';
+import type { Config, Diagnostic } from './config.ts';
+import { configKey, formatDiagnostic } from './config.ts';
+import type { KubeServiceSpec } from './kube-types.ts';
+import { TextReader, fileBytesMax } from './reader.ts';
+import { findDanglingReferences } from './references.ts';
+import { comparePositions, duplicateDiagnostic } from './store.ts';
+
+export interface ValidateFilesOptions {
+  /** Files, directories, and `-` for stdin. */
+  readonly paths: readonly string[];
+  readonly readStdin: () => string | Uint8Array;
+  /** Whether references among the objects are checked; undefined: where a directory is among the paths. */
+  readonly checkReferences?: boolean;
+  /** Of objects that do not name one. Default: `default`. */
+  readonly defaultNamespace?: string;
+  /** Services here may name their ports as they like. Default: istio-system. */
+  readonly istioNamespace?: string;
+}
+
+export interface ValidationReport {
+  /** Lines for stdout: which files are valid, and warnings. */
+  readonly output: string;
+  /** Lines for stderr: `file:line:col: ...`, one an error. */
+  readonly errors: readonly string[];
+}
+
+/** Validates without changing anything. Throws nothing: a file that cannot be read is one of the errors. */
+export function validateFiles(options: ValidateFilesOptions): ValidationReport {
+  const { files, errors, hasDirectory } = filesOf(options.paths);
+  const diagnostics = new Map<string, Diagnostic[]>(files.map((file) => [file, []]));
+  const configs: Config[] = [];
+  for (const file of files) {
+    let content: string | Uint8Array;
+    try {
+      content = file === '-' ? options.readStdin() : readBounded(file);
+    } catch (error) {
+      errors.push(`cannot read file "${file}": ${error instanceof Error ? error.message : String(error)}`);
+      continue;
+    }
+    const reader = new TextReader(file === '-' ? 'stdin' : file, {
+      defaultNamespace: options.defaultNamespace ?? 'default',
+    });
+    const result = reader.read(content);
+    diagnostics.get(file)?.push(...result.diagnostics);
+    configs.push(...result.configs);
+  }
+  const across = [...duplicates(configs), ...portNames(configs, options.istioNamespace ?? 'istio-system')];
+  if (options.checkReferences ?? hasDirectory) across.push(...findDanglingReferences(configs));
+  for (const diagnostic of across) {
+    const { file } = diagnostic.position;
+    diagnostics.get(file === 'stdin' && !diagnostics.has(file) ? '-' : file)?.push(diagnostic);
+  }
+  const all = [...diagnostics.values()].flat().sort((a, b) => comparePositions(a.position, b.position));
+  errors.push(...all.filter(({ severity }) => severity === 'error').map(formatDiagnostic));
+  return { output: describeFiles(diagnostics, errors.length > 0), errors };
+}
+
+function filesOf(paths: readonly string[]): { files: string[]; errors: string[]; hasDirectory: boolean } {
+  const files = new Set<string>();
+  const errors: string[] = [];
+  let hasDirectory = false;
+  for (const path of paths) {
+    let stats: Stats | undefined;
+    try {
+      stats = path === '-' ? undefined : statSync(path);
+    } catch (error) {
+      errors.push(`cannot stat file "${path}": ${error instanceof Error ? error.message : String(error)}`);
+      continue;
+    }
+    if (stats?.isDirectory() !== true) {
+      files.add(path);
+      continue;
+    }
+    hasDirectory = true;
+    for (const entry of readdirSync(path, { recursive: true, withFileTypes: true }).sort((a, b) =>
+      join(a.parentPath, a.name) < join(b.parentPath, b.name) ? -1 : 1,
+    ))
+      if (!entry.isDirectory() && ['.yaml', '.yml', '.json'].includes(extname(entry.name)))
+        files.add(join(entry.parentPath, entry.name));
+  }
+  return { files: [...files], errors, hasDirectory };
+}
+
+/** At most one byte more than is allowed, so that the reader refuses what is too large. */
+function readBounded(path: string): Buffer {
+  const descriptor = openSync(path, 'r');
+  try {
+    if (fstatSync(descriptor).size > fileBytesMax) return Buffer.alloc(fileBytesMax + 1);
+    return readFileSync(descriptor);
+  } finally {
+    closeSync(descriptor);
+  }
+}
+
+/** The same name in two files: a mistake within one mesh, but the files may also be alternatives. */
+function duplicates(configs: readonly Config[]): Diagnostic[] {
+  const first = new Map<string, Config>();
+  const found: Diagnostic[] = [];
+  for (const config of [...configs].sort((a, b) => comparePositions(a.locate([]), b.locate([])))) {
+    const known = first.get(configKey(config));
+    if (known === undefined) first.set(configKey(config), config);
+    else found.push({ ...duplicateDiagnostic(config, known.locate([])), severity: 'warning' });
+  }
+  return found;
+}
+
+/** istioctl's demand on Services: every port says its protocol, by appProtocol or by its name. */
+function portNames(configs: readonly Config[], istioNamespace: string): Diagnostic[] {
+  const found: Diagnostic[] = [];
+  for (const config of configs) {
+    if (config.kind !== 'Service' || config.namespace === istioNamespace) continue;
+    const { ports } = config.spec as KubeServiceSpec;
+    for (const [index, { name, protocol, appProtocol }] of (ports ?? []).entries()) {
+      if (protocol === 'UDP') continue;
+      const said = appProtocol ?? name;
+      const isKnown =
+        said !== undefined &&
+        (parseProtocol(appProtocol ?? said.split('-', 1)[0] ?? '') !== 'unsupported' ||
+          said.startsWith('kubernetes.io/'));
+      if (isKnown) continue;
+      const fieldPath = ['spec', 'ports', index];
+      const what = said === undefined ? 'the port has no name' : `"${said}" says no protocol`;
+      found.push({
+        severity: 'error',
+        code: 'port-name',
+        message: `${what}; name it <protocol>[-<suffix>] (http, http2, grpc, tcp, tls, ...) or set appProtocol`,
+        position: config.locate(fieldPath),
+        object: { kind: config.kind, namespace: config.namespace, name: config.name },
+        fieldPath,
+      });
+    }
+  }
+  return found;
+}
+
+function describeFiles(diagnostics: ReadonlyMap<string, readonly Diagnostic[]>, hasErrors: boolean): string {
+  const lines: string[] = [];
+  for (const [file, ofFile] of diagnostics) {
+    const warnings = ofFile
+      .filter(({ severity }) => severity === 'warning')
+      .sort((a, b) => comparePositions(a.position, b.position));
+    if (warnings.length > 0) {
+      lines.push(`"${file === '-' ? 'stdin' : file}" has warnings:`);
+      for (const warning of warnings) lines.push(`\t* ${formatDiagnostic(warning)}`);
+    } else if (!hasErrors) lines.push(file === '-' ? 'validation succeed' : `"${file}" is valid`);
+  }
+  return lines.map((line) => `${line}\n`).join('');
+}

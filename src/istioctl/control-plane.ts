@@ -1,0 +1,66 @@
+// What the tools ask the control plane, on its debug port.
+import type { Clock } from '../base/clock.ts';
+import { UserError } from '../base/user-error.ts';
+import type { HttpAnswer } from './http-get.ts';
+import { httpRequest } from './http-get.ts';
+
+export const defaultDebugAddress = 'http://127.0.0.1:15014';
+const timeoutMs = 5_000;
+
+export class ControlPlane {
+  /** `http://host:port`, without a slash at its end. */
+  readonly address: string;
+  readonly #clock: Clock;
+  /** Name of the flag that moves the address, for messages. */
+  readonly #flag: string;
+
+  /** `address` may leave out `http://`. Throws a UserError where it is no address. */
+  constructor(clock: Clock, address: string, flag = '--debug-address') {
+    const full = /^https?:\/\//.test(address) ? address : `http://${address}`;
+    if (!URL.canParse(full) || full.startsWith('https:'))
+      throw new UserError(
+        `${flag}: ${JSON.stringify(address)} is not an address such as ${defaultDebugAddress}`,
+      );
+    this.address = full.replace(/\/+$/, '');
+    this.#clock = clock;
+    this.#flag = flag;
+  }
+
+  /** The body of a debug page; a UserError where nobody answers or the answer is no 200. */
+  async get(path: string): Promise<string> {
+    let answer: HttpAnswer;
+    try {
+      answer = await httpRequest(this.#clock, 'GET', this.address + path, timeoutMs);
+    } catch (error) {
+      throw new UserError(
+        `cannot reach the control plane at ${this.address}: ${reason(error)}; start it with "fairlead up DIR" or "fairlead pilot", or give ${this.#flag}`,
+      );
+    }
+    if (answer.status !== 200)
+      throw new UserError(
+        `the control plane at ${this.address} answered ${path} with status ${answer.status}: ${answer.body.trim().slice(0, 300)}`,
+      );
+    return answer.body;
+  }
+
+  /** As `get`, parsed. */
+  async getJson(path: string): Promise<unknown> {
+    const body = await this.get(path);
+    try {
+      return JSON.parse(body);
+    } catch {
+      throw new UserError(
+        `the control plane at ${this.address} answered ${path} with something that is no JSON: ${body.slice(0, 80)}`,
+      );
+    }
+  }
+}
+
+/** The cause of a failed connection in few words. */
+export function reason(error: unknown): string {
+  const { code, message } = error as NodeJS.ErrnoException;
+  if (code === 'ECONNREFUSED') return 'nobody listens there (connection refused)';
+  if (code === 'ENOTFOUND') return 'no such host';
+  if (code === 'ECONNRESET') return 'the connection was reset';
+  return message === '' ? (code ?? 'unknown error') : message;
+}

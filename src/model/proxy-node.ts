@@ -1,0 +1,49 @@
+// A connected proxy.
+import type { Locality } from './service.ts';
+
+export type ProxyType = 'sidecar' | 'router';
+
+/**
+ * How traffic reaches the proxy.
+ * REDIRECT and TPROXY: iptables hands connections to 15001 and 15006.
+ * NONE: nothing is captured, the proxy binds every port itself (Istio's meaning).
+ * LOOPBACK: ours, for pods that share one machine's network: each pod has a loopback address of its own, the
+ * proxy binds on that address what iptables would have captured inbound, and clients reach the mesh
+ * through the HTTP proxy listener. Inbound traffic is handed to `appAddress`.
+ */
+export type InterceptionMode = 'REDIRECT' | 'TPROXY' | 'NONE' | 'LOOPBACK';
+
+/** LOOPBACK gateways: one more address of the listener on that target port (`127.0.0.1:8080->8080`). */
+export interface GatewayBind {
+  readonly address: string;
+  readonly port: number;
+  readonly targetPort: number;
+}
+
+export interface ProxyNode {
+  /** `<type>~<ip>~<pod>.<namespace>~<dns domain>`, as sent. */
+  readonly id: string;
+  readonly type: ProxyType;
+  /** The first is the primary address. */
+  readonly ipAddresses: readonly string[];
+  readonly podName: string;
+  readonly namespace: string;
+  /** `default.svc.cluster.local` */
+  readonly dnsDomain: string;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly serviceAccount: string;
+  readonly workloadName: string;
+  readonly clusterId: string;
+  readonly network: string;
+  readonly locality: Locality;
+  readonly istioVersion: string;
+  readonly interceptionMode: InterceptionMode;
+  /** LOOPBACK only: where the app itself listens, with the same port numbers. */
+  readonly appAddress?: string;
+  /** Port of the HTTP proxy listener; undefined: the mesh's (MeshConfig.proxyHttpPort). */
+  readonly httpProxyPort?: number;
+  /** LOOPBACK gateways only: where they also listen (metadata FAIRLEAD_GATEWAY_BINDS). */
+  readonly gatewayBinds?: readonly GatewayBind[];
+  readonly adminPort: number;
+  readonly http10: boolean;
+}

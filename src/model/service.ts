@@ -1,0 +1,104 @@
+// What a mesh routes to.
+import type { Hostname } from './hostname.ts';
+import type { Origin } from './origin.ts';
+
+/**
+ * How the port's traffic is read. `unsupported` is Istio's word for a port whose name says nothing:
+ * the proxy sniffs it.
+ */
+export type Protocol =
+  | 'HTTP'
+  | 'HTTP2'
+  | 'GRPC'
+  | 'GRPC-Web'
+  | 'HTTPS'
+  | 'TLS'
+  | 'TCP'
+  | 'UDP'
+  | 'Mongo'
+  | 'Redis'
+  | 'MySQL'
+  | 'HTTP_PROXY'
+  | 'unsupported';
+
+export interface ServicePort {
+  readonly name: string;
+  /** The port that clients name. */
+  readonly servicePort: number;
+  readonly protocol: Protocol;
+  /** Kubernetes targetPort: a number, or a name looked up on each pod. Absent: the same as servicePort. */
+  readonly targetPort?: number | string;
+}
+
+/**
+ * Where endpoints come from. `client-side`: EDS. `dns`: STRICT_DNS. `dns-round-robin`: LOGICAL_DNS.
+ * `passthrough`: the address that the client called (headless Services, ServiceEntry NONE).
+ * `alias`: another service (ExternalName). `dynamic-dns`: dynamic forward proxy.
+ */
+export type Resolution = 'client-side' | 'dns' | 'dns-round-robin' | 'passthrough' | 'alias' | 'dynamic-dns';
+
+export interface Service {
+  readonly hostname: Hostname;
+  /** The object's own name and namespace. */
+  readonly name: string;
+  readonly namespace: string;
+  readonly ports: readonly ServicePort[];
+  /** Virtual IPs (or CIDRs of a ServiceEntry), the first being the primary one; empty if it has none. */
+  readonly addresses: readonly string[];
+  readonly resolution: Resolution;
+  readonly meshExternal: boolean;
+  readonly registry: 'Kubernetes' | 'External';
+  /** Namespaces that see it; `*` is all. */
+  readonly exportTo: readonly string[];
+  /** Labels that choose its workloads; undefined where it has no selector. */
+  readonly selector?: Readonly<Record<string, string>>;
+  readonly labels: Readonly<Record<string, string>>;
+  /** Target of an alias. */
+  readonly aliasOf?: Hostname;
+  readonly subjectAltNames: readonly string[];
+  readonly publishNotReady: boolean;
+  /** Milliseconds since the epoch; 0 where the object has no creationTimestamp. Older wins conflicts. */
+  readonly creationTimeMs: number;
+  readonly origin: Origin;
+}
+
+export type Health = 'HEALTHY' | 'UNHEALTHY' | 'DRAINING';
+
+export interface Locality {
+  readonly region: string;
+  readonly zone: string;
+  readonly subzone: string;
+}
+
+/** One instance of one port of a service. */
+export interface Endpoint {
+  /** IP address, DNS name or `unix://path`. */
+  readonly address: string;
+  readonly endpointPort: number;
+  /** Name and number of the service port that it serves. */
+  readonly servicePortName: string;
+  readonly servicePort: number;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly namespace: string;
+  readonly workloadName: string;
+  readonly serviceAccount: string;
+  readonly network: string;
+  /** Id of the Kubernetes cluster that it runs in, as metrics and metadata name it. */
+  readonly clusterId: string;
+  readonly locality: Locality;
+  readonly nodeName: string;
+  /** `istio` if the workload has a sidecar that takes mTLS (label security.istio.io/tlsMode). */
+  readonly tlsMode: 'istio' | 'disabled';
+  readonly health: Health;
+  /** Load-balancing weight, 1 or more. */
+  readonly weight: number;
+}
+
+/** Whether a label set carries everything that a selector asks. An empty selector matches all. */
+export function labelsMatch(
+  selector: Readonly<Record<string, string>>,
+  labels: Readonly<Record<string, string>>,
+): boolean {
+  for (const [name, value] of Object.entries(selector)) if (labels[name] !== value) return false;
+  return true;
+}

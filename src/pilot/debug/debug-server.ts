@@ -1,0 +1,134 @@
+// HTTP on 15014: readiness, metrics, version and debug pages, with istiod's paths and JSON shapes.
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import type { Logger } from '../../base/logger.ts';
+import type { PilotServer } from '../pilot.ts';
+import { fairleadVersion } from '../../base/version.ts';
+import type { Answer, DebugPage } from './pages.ts';
+import { debugPages, json, plain } from './pages.ts';
+
+export interface DebugServerOptions {
+  readonly pilot: PilotServer;
+  readonly logger: Logger;
+}
+
+export class DebugServer {
+  readonly #options: DebugServerOptions;
+  readonly #server: Server;
+
+  constructor(options: DebugServerOptions) {
+    this.#options = options;
+    this.#server = createServer({ maxHeaderSize: 16 * 1024 }, (request, response) => {
+      // Nothing here reads a body.
+      request.resume();
+      this.#serve(request, response);
+    });
+    this.#server.requestTimeout = 30_000;
+    this.#server.headersTimeout = 10_000;
+  }
+
+  /** `address:port`; resolves to the port. */
+  listen(address: string): Promise<number> {
+    const { host, port } = splitAddress(address);
+    return new Promise((resolve, reject) => {
+      this.#server.once('error', reject);
+      this.#server.listen(port, host, () => {
+        this.#server.removeListener('error', reject);
+        resolve((this.#server.address() as AddressInfo).port);
+      });
+    });
+  }
+
+  async close(): Promise<void> {
+    if (!this.#server.listening) return;
+    await new Promise<void>((resolve) => {
+      this.#server.close(() => resolve());
+      this.#server.closeAllConnections();
+    });
+  }
+
+  #serve(request: IncomingMessage, response: ServerResponse): void {
+    let answer: Answer;
+    try {
+      answer = this.#answer(request);
+    } catch (error) {
+      const detail = error instanceof Error ? (error.stack ?? error.message) : String(error);
+      this.#options.logger.error(`${request.url}: ${detail}`);
+      answer = plain(500, error instanceof Error ? error.message : String(error));
+    }
+    response.writeHead(answer.status, {
+      'content-type': answer.contentType,
+      'content-length': Buffer.byteLength(answer.body),
+      'x-content-type-options': 'nosniff',
+    });
+    response.end(request.method === 'HEAD' ? undefined : answer.body);
+  }
+
+  #answer(request: IncomingMessage): Answer {
+    const { pilot } = this.#options;
+    if (!URL.canParse(request.url ?? '/', 'http://pilot')) return plain(400, 'malformed URL');
+    const url = new URL(request.url ?? '/', 'http://pilot');
+    if (request.method !== 'GET' && request.method !== 'HEAD' && request.method !== 'POST')
+      return plain(405, 'GET, HEAD or POST');
+    switch (url.pathname) {
+      case '/ready':
+        return pilot.synced ? plain(200, '') : plain(503, 'configuration is not read yet');
+      case '/version':
+        return plain(200, fairleadVersion);
+      case '/metrics':
+        return {
+          status: 200,
+          contentType: 'text/plain; version=0.0.4; charset=utf-8',
+          body: pilot.metrics.render(),
+        };
+      default:
+        return this.#debug(request, url);
+    }
+  }
+
+  #debug(request: IncomingMessage, url: URL): Answer {
+    const { pilot } = this.#options;
+    const page = findPage(url.pathname);
+    if (page === undefined && url.pathname !== '/debug') return plain(404, '404 page not found');
+    // A page of this machine's browser must not hand these to a site (DNS rebinding): the name in Host is ours.
+    const isLocal = isLoopback(request.socket.remoteAddress) && isLocalHost(request.headers.host);
+    if (!isLocal && pilot.options.debugForAll !== true) {
+      return plain(401, 'debug pages answer clients on this machine only (see --debug-for-all)');
+    }
+    if (page === undefined) {
+      return plain(200, debugPages.map(({ path, help }) => `${path}\t${help}`).join('\n'));
+    }
+    return page.answer(pilot, url.searchParams);
+  }
+}
+
+function findPage(path: string): DebugPage | undefined {
+  const wanted = path.toLowerCase();
+  if (wanted === '/debug/list') {
+    return {
+      path,
+      help: '',
+      answer: (_pilot, query) =>
+        json(debugPages.map((page) => page.path.slice('/debug/'.length)).sort(), query),
+    };
+  }
+  return debugPages.find((page) => page.path.toLowerCase() === wanted);
+}
+
+function isLoopback(address: string | undefined): boolean {
+  return address !== undefined && (/^(::ffff:)?127\./.test(address) || address === '::1');
+}
+
+function isLocalHost(host: string | undefined): boolean {
+  if (host === undefined) return true;
+  const name = host.replace(/:\d+$/, '').replace(/^\[(.*)\]$/, '$1');
+  return name === 'localhost' || isLoopback(name);
+}
+
+/** `:15014`, `127.0.0.1:15014`, `[::1]:15014`. */
+export function splitAddress(address: string): { readonly host: string; readonly port: number } {
+  const colon = address.lastIndexOf(':');
+  const host = address.slice(0, colon).replace(/^\[(.*)\]$/, '$1');
+  return { host: host === '' ? '0.0.0.0' : host, port: Number(address.slice(colon + 1)) };
+}

@@ -1,0 +1,342 @@
+// The control plane: objects of a store in, xDS out. See docs/life-of-a-push.md.
+import { availableParallelism, hostname } from 'node:os';
+import type { Clock } from '../base/clock.ts';
+import { systemClock } from '../base/clock.ts';
+import type { LoggerRegistry, Logger } from '../base/logger.ts';
+import { UserError } from '../base/user-error.ts';
+import { fairleadVersion } from '../base/version.ts';
+import { Graph } from '../collections/index.ts';
+import type { MeshConfig } from '../config/mesh-config.ts';
+import { defaultMeshConfig } from '../config/mesh-config.ts';
+import type { ConfigChange, ConfigStore } from '../config/store.ts';
+import type { ProxyNode } from '../model/proxy-node.ts';
+import { clusters, endpoints, listeners, routes } from '../translate/index.ts';
+import type { ProxyScope } from '../translate/resource.ts';
+import { proxyScope } from '../translate/scope.ts';
+import type { World } from '../translate/world.ts';
+import { AdsServer } from '../xds/server/ads-server.ts';
+import { defaultRate } from '../xds/server/rate-limit.ts';
+import { DebugServer } from './debug/debug-server.ts';
+import type { RejectedResources } from './delivery.ts';
+import { PilotMetrics } from './pilot-metrics.ts';
+import { ProxyConnection } from './proxy-connection.ts';
+import { parseProxyNode } from './proxy-node.ts';
+import { PushQueue } from './push-queue.ts';
+import { RecentlyTold } from './recently-told.ts';
+import type { PushReason, PushRequest } from './push-request.ts';
+import { Debounce, mergePushRequests } from './push-request.ts';
+import type { AnyResourceKind } from './resources.ts';
+import { Resources } from './resources.ts';
+import { formatOrigin } from './source-position.ts';
+import { PilotWorld, worldKinds } from './world.ts';
+
+export interface PilotOptions {
+  readonly store: ConfigStore;
+  readonly loggers: LoggerRegistry;
+  readonly clock?: Clock;
+  readonly meshConfig?: MeshConfig;
+  /** `address:port` of plaintext gRPC; port 0 takes a free one. */
+  readonly grpcAddress: string;
+  /** `address:port` of metrics and debug pages; port 0 takes a free one. */
+  readonly httpAddress: string;
+  /** Names of the flags, for messages about ports in use. */
+  readonly flags?: { readonly grpc: string; readonly http: string };
+  /** Proxies are refused, and /ready answers 503, until this is true. Default: the store is complete. */
+  readonly synced?: () => boolean;
+  /** Whether the debug pages answer clients that are not on this machine. Default: no. */
+  readonly debugForAll?: boolean;
+  /** Connections are closed when they reach this age. Default: never. */
+  readonly connectionAgeMsMax?: number;
+  /** New streams a second, and pushes at a time. Default: Istio's formula. */
+  readonly rate?: number;
+  /** What is served; default: clusters, endpoints, listeners and routes. */
+  readonly kinds?: readonly AnyResourceKind[];
+  /** Default: translate's. */
+  readonly scopeOf?: (world: World, node: ProxyNode) => ProxyScope;
+}
+
+export interface Pilot {
+  readonly grpcPort: number;
+  readonly httpPort: number;
+  /** Proxies connected now. */
+  readonly connections: ReadonlySet<ProxyConnection>;
+  setMeshConfig(mesh: MeshConfig): void;
+  /** Ends all streams, stops listening and lets go of the store. */
+  close(): Promise<void>;
+}
+
+/** Listens and serves until closed. Rejects with a UserError where an address cannot be had. */
+export async function startPilot(options: PilotOptions): Promise<Pilot> {
+  const pilot = new PilotServer(options);
+  try {
+    await pilot.listen();
+  } catch (error) {
+    await pilot.close();
+    throw error;
+  }
+  return pilot;
+}
+
+/** How often derivations that nobody needs are dropped. */
+const evictionMs = 60_000;
+
+export class PilotServer implements Pilot {
+  readonly options: PilotOptions;
+  readonly clock: Clock;
+  readonly graph: Graph;
+  readonly world: PilotWorld;
+  readonly resources: Resources;
+  readonly metrics: PilotMetrics;
+  readonly connections = new Set<ProxyConnection>();
+  /** As istiod says it of itself: `ControlPlane.identifier`. */
+  readonly identity: { readonly Component: string; readonly ID: string };
+  grpcPort = 0;
+  httpPort = 0;
+  readonly #logger: Logger;
+  readonly #ads: AdsServer;
+  readonly #http: DebugServer;
+  readonly #debounce: Debounce;
+  readonly #queue: PushQueue<ProxyConnection>;
+  readonly #disposals: (() => void)[] = [];
+  #versionInfo: string;
+  readonly #refusalsTold = new RecentlyTold(refusalSilenceMs);
+  #pushes = 0;
+
+  constructor(options: PilotOptions) {
+    this.options = options;
+    this.clock = options.clock ?? systemClock;
+    this.#logger = options.loggers.logger('ads');
+    this.identity = { Component: 'fairlead', ID: `fairlead.${hostname()}` };
+    this.#versionInfo = this.#nextVersion();
+    this.graph = new Graph({
+      failed: (error) => {
+        this.metrics.internalErrors.add();
+        const cause = error.cause instanceof Error ? error.cause.stack : error.message;
+        this.#logger.error(`${error.label} failed: ${cause}`);
+      },
+    });
+    this.metrics = new PilotMetrics({
+      services: () => this.world.services().length,
+      virtualServices: () => options.store.list('VirtualService').length,
+      queue: () => this.#queue.size,
+    });
+    this.world = new PilotWorld(this.graph, options.meshConfig ?? defaultMeshConfig);
+    this.resources = new Resources({
+      graph: this.graph,
+      world: this.world,
+      kinds: options.kinds ?? ([clusters, endpoints, listeners, routes] as readonly AnyResourceKind[]),
+      scopeOf: options.scopeOf ?? proxyScope,
+      logger: this.#logger,
+    });
+    const rate = options.rate ?? defaultRate(availableParallelism());
+    this.#queue = new PushQueue({
+      push: (connection, request) => this.#pushTo(connection, request),
+      concurrency: rate,
+      yieldTurn: (next) => void setImmediate(next),
+      nowMs: () => this.clock.monotonicMs(),
+    });
+    this.#debounce = new Debounce({ clock: this.clock, push: (request) => this.#pushAll(request) });
+    this.#ads = this.#createAdsServer(rate);
+    this.#http = new DebugServer({ pilot: this, logger: options.loggers.logger('http') });
+    this.world.apply(options.store.all().map((after) => ({ key: keyOf(after), after })));
+    this.#disposals.push(
+      options.store.subscribe((changes) => this.#changed(changes)),
+      () => this.#debounce.dispose(),
+    );
+    const eviction = this.clock.every(evictionMs, () => {
+      this.graph.evict();
+      this.resources.sweep();
+    });
+    this.#disposals.push(() => eviction.cancel());
+  }
+
+  get synced(): boolean {
+    return this.options.synced?.() ?? true;
+  }
+
+  get versionInfo(): string {
+    return this.#versionInfo;
+  }
+
+  async listen(): Promise<void> {
+    const { grpcAddress, httpAddress, flags } = this.options;
+    this.grpcPort = await listenOn(grpcAddress, flags?.grpc, () => this.#ads.listen(grpcAddress));
+    this.httpPort = await listenOn(httpAddress, flags?.http, () => this.#http.listen(httpAddress));
+  }
+
+  setMeshConfig(mesh: MeshConfig): void {
+    this.world.setMeshConfig(mesh);
+    this.metrics.inboundUpdates.add(1, { type: 'config' });
+    this.#debounce.add(this.#request('global', []));
+  }
+
+  /** Looks at every proxy again, as if something had changed (`/debug/adsz?push=true`). */
+  pushNow(): number {
+    this.#debounce.add({ ...this.#request('debug', []), isForced: true });
+    return this.connections.size;
+  }
+
+  async close(): Promise<void> {
+    for (const dispose of this.#disposals.splice(0)) dispose();
+    await Promise.all([this.#ads.close(), this.#http.close()]);
+  }
+
+  #createAdsServer(rate: number): AdsServer {
+    return new AdsServer({
+      clock: this.clock,
+      logger: this.#logger,
+      controlPlane: JSON.stringify({ ...this.identity, Info: { version: fairleadVersion } }),
+      ready: () => this.synced,
+      serves: (typeUrl) => this.resources.serves(typeUrl),
+      streamsPerSecond: rate,
+      ...(this.options.connectionAgeMsMax === undefined
+        ? {}
+        : { connectionAgeMsMax: this.options.connectionAgeMsMax }),
+      connect: (stream, node) => {
+        const connection = new ProxyConnection({
+          stream,
+          node: parseProxyNode(node),
+          resources: this.resources,
+          metrics: this.metrics,
+          clock: this.clock,
+          logger: this.#logger,
+          versionInfo: () => this.#versionInfo,
+          rejected: (from, rejected) => this.#rejected(from, rejected),
+          failed: (at, error) => this.#failed(at, error),
+          closed: (gone) => this.#disconnected(gone),
+        });
+        this.connections.add(connection);
+        this.metrics.clients.add(1, { version: connection.node.istioVersion });
+        this.#logger.info(`ADS: new connection ${stream.id} from ${stream.peer}`);
+        return connection;
+      },
+    });
+  }
+
+  #disconnected(connection: ProxyConnection): void {
+    this.connections.delete(connection);
+    this.#queue.remove(connection);
+    this.metrics.clients.add(-1, { version: connection.node.istioVersion });
+    this.#logger.info(`ADS: ${connection.stream.id} from ${connection.stream.peer} terminated`);
+  }
+
+  #changed(changes: readonly ConfigChange[]): void {
+    const relevant = changes.filter(({ before, after }) => isWorldKind((after ?? before)?.kind ?? ''));
+    if (relevant.length === 0) return;
+    this.world.apply(relevant);
+    let request: PushRequest | undefined;
+    for (const { before, after } of relevant) {
+      const reason = reasonOf((after ?? before)?.kind ?? '');
+      this.metrics.inboundUpdates.add(1, { type: inboundTypes[reason] });
+      request = mergePushRequests(request, this.#request(reason, [keyOf(after ?? before)]));
+    }
+    if (request !== undefined) this.#debounce.add(request);
+  }
+
+  #request(reason: PushReason, configs: readonly string[]): PushRequest {
+    return {
+      reasons: new Map([[reason, 1]]),
+      configs: new Set(configs),
+      isForced: false,
+      startMs: this.clock.monotonicMs(),
+    };
+  }
+
+  #pushAll(request: PushRequest): void {
+    this.#versionInfo = this.#nextVersion();
+    this.metrics.debounceTime.observe((this.clock.monotonicMs() - request.startMs) / 1000);
+    for (const [reason, count] of request.reasons) this.metrics.pushTriggers.add(count, { type: reason });
+    const changed = [...request.configs].slice(0, 3).join(', ');
+    const more = request.configs.size > 3 ? ` and ${request.configs.size - 3} more` : '';
+    this.#logger.debug(`push ${this.#versionInfo} to ${this.connections.size} proxies: ${changed}${more}`);
+    for (const connection of this.connections) this.#queue.enqueue(connection, request);
+  }
+
+  #pushTo(connection: ProxyConnection, request: PushRequest): Promise<void> | void {
+    if (!request.isForced && !connection.isTouched()) return;
+    this.metrics.queueTime.observe((this.clock.monotonicMs() - request.startMs) / 1000);
+    try {
+      return connection.push(request);
+    } catch (error) {
+      this.#failed(connection, error);
+    }
+  }
+
+  #failed(connection: ProxyConnection, error: unknown): void {
+    this.metrics.internalErrors.add();
+    const detail = error instanceof Error ? (error.stack ?? error.message) : String(error);
+    this.#logger.error(`push to ${connection.stream.id} failed: ${detail}`);
+  }
+
+  /** B2.02: logged, counted, and blamed on the objects that it came from. */
+  #rejected(connection: ProxyConnection, rejected: RejectedResources): void {
+    const { typeUrl, resources, message, isCertain } = rejected;
+    const type = this.resources.shortName(typeUrl);
+    const blamed = resources.slice(0, 5).map(({ name, provenance }) => {
+      const origins = provenance.slice(0, 3).map(({ origin }) => formatOrigin(this.options.store, origin));
+      return origins.length === 0 ? name : `${name} (from ${[...new Set(origins)].join('; ')})`;
+    });
+    const more = resources.length > 5 ? ` and ${resources.length - 5} more` : '';
+    const what = `refused ${isCertain ? '' : 'one of '}${blamed.join(', ')}${more}`;
+    const next = isCertain ? 'not sent again until it changes' : 'they are sent one by one to find it';
+    const why = `${what}: ${message.trim()}; ${next}`;
+    const line = `${type}: ${connection.stream.id} ${why}`;
+    // Each proxy's own refusal is on the pages and in proxy-status.
+    if (this.#refusalsTold.isNews(`${type} ${why}`, this.clock.monotonicMs())) this.#logger.warn(line);
+    else this.#logger.debug(line);
+  }
+
+  /** B2.10: time and a counter, the same for all types of one push. */
+  #nextVersion(): string {
+    return `${new Date(this.clock.now()).toISOString().replace(/\.\d+Z$/, 'Z')}/${++this.#pushes}`;
+  }
+}
+
+/** The proxies of a mesh refuse the same thing within moments of each other; who breaks it anew is told anew. */
+const refusalSilenceMs = 5000;
+
+const inboundTypes: Readonly<Record<PushReason, string>> = {
+  config: 'config',
+  service: 'svc',
+  endpoint: 'eds',
+  global: 'config',
+  debug: 'config',
+};
+
+function reasonOf(kind: string): PushReason {
+  switch (kind) {
+    case 'Service':
+    case 'ServiceEntry':
+      return 'service';
+    case 'Pod':
+    case 'Endpoints':
+    case 'EndpointSlice':
+    case 'WorkloadEntry':
+      return 'endpoint';
+    default:
+      return 'config';
+  }
+}
+
+function isWorldKind(kind: string): boolean {
+  return (worldKinds as readonly string[]).includes(kind);
+}
+
+function keyOf(config: ConfigChange['after']): string {
+  return config === undefined ? '' : `${config.kind}/${config.namespace}/${config.name}`;
+}
+
+async function listenOn(
+  address: string,
+  flag: string | undefined,
+  listen: () => Promise<number>,
+): Promise<number> {
+  try {
+    return await listen();
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    const inUse = reason.includes('EADDRINUSE') ? 'the port is in use' : reason;
+    const hint = flag === undefined ? '' : `; give another address with ${flag}`;
+    throw new UserError(`cannot listen on ${address}: ${inUse}${hint}`);
+  }
+}

@@ -1,0 +1,165 @@
+// Who has connected: an Envoy node as a ProxyNode. Keys and forms are Istio's (`pkg/model/proxy.go`);
+// those that begin with FAIRLEAD_ are ours.
+import { isIP } from 'node:net';
+import type { JsonObject, JsonValue } from '@bufbuild/protobuf';
+import type { Node } from '../api/gen/envoy/config/core/v3/base_pb.js';
+import type { GatewayBind, InterceptionMode, ProxyNode, ProxyType } from '../model/proxy-node.ts';
+import { StreamError, grpcStatus } from '../xds/server/ads-server.ts';
+
+/** Throws StreamError INVALID_ARGUMENT that names what is malformed, and what would be accepted. */
+export function parseProxyNode(node: Node): ProxyNode {
+  const { type, ipAddress, podName, podNamespace, dnsDomain } = parseNodeId(node.id);
+  const metadata = node.metadata ?? {};
+  const instanceIps = list(metadata, 'INSTANCE_IPS');
+  for (const address of instanceIps) checkAddress('metadata INSTANCE_IPS', address);
+  const interceptionMode = parseInterceptionMode(text(metadata, 'INTERCEPTION_MODE'));
+  const appAddress = text(metadata, 'FAIRLEAD_APP_ADDRESS');
+  if (appAddress !== '') checkAddress('metadata FAIRLEAD_APP_ADDRESS', appAddress);
+  const httpProxyPort = port(metadata, 'FAIRLEAD_HTTP_PROXY_PORT');
+  const gatewayBinds = strings(metadata, 'FAIRLEAD_GATEWAY_BINDS').map(parseGatewayBind);
+  const { region = '', zone = '', subZone = '' } = node.locality ?? {};
+  return {
+    id: node.id,
+    type,
+    ipAddresses: instanceIps.length > 0 ? instanceIps : [ipAddress],
+    podName,
+    namespace: text(metadata, 'NAMESPACE') || podNamespace,
+    dnsDomain,
+    labels: labels(metadata),
+    serviceAccount: text(metadata, 'SERVICE_ACCOUNT'),
+    workloadName: text(metadata, 'WORKLOAD_NAME'),
+    clusterId: text(metadata, 'CLUSTER_ID'),
+    network: text(metadata, 'NETWORK'),
+    locality: { region, zone, subzone: subZone },
+    istioVersion: text(metadata, 'ISTIO_VERSION'),
+    interceptionMode,
+    ...(appAddress === '' ? {} : { appAddress }),
+    ...(httpProxyPort === undefined ? {} : { httpProxyPort }),
+    ...(gatewayBinds.length === 0 ? {} : { gatewayBinds }),
+    adminPort: port(metadata, 'ENVOY_ADMIN_PORT') ?? defaultAdminPort,
+    // Istio's agent writes HTTP10 as the text "1".
+    http10: ['1', 'true'].includes(text(metadata, 'HTTP10')),
+  };
+}
+
+const defaultAdminPort = 15000;
+const proxyTypes: readonly string[] = ['sidecar', 'router'] satisfies readonly ProxyType[];
+const interceptionModes: readonly string[] = [
+  'REDIRECT',
+  'TPROXY',
+  'NONE',
+  'LOOPBACK',
+] satisfies readonly InterceptionMode[];
+/** Far more than any pod has. */
+const labelsMax = 1000;
+/** Kubernetes allows 253 bytes of a name; the longest of an error that quotes what a peer sent. */
+const quotedMax = 256;
+
+function parseNodeId(id: string): {
+  type: ProxyType;
+  ipAddress: string;
+  podName: string;
+  podNamespace: string;
+  dnsDomain: string;
+} {
+  const parts = id.split('~');
+  const [type, ipAddress, pod, dnsDomain] = parts;
+  if (
+    parts.length !== 4 ||
+    type === undefined ||
+    ipAddress === undefined ||
+    pod === undefined ||
+    dnsDomain === undefined
+  ) {
+    throw malformed(`node id ${quote(id)}`, '<type>~<ip>~<pod>.<namespace>~<dns domain>');
+  }
+  if (!proxyTypes.includes(type)) throw malformed(`proxy type ${quote(type)}`, proxyTypes.join(' or '));
+  checkAddress('the address in the node id', ipAddress);
+  const dot = pod.lastIndexOf('.');
+  return {
+    type: type as ProxyType,
+    ipAddress,
+    podName: dot < 0 ? pod : pod.slice(0, dot),
+    podNamespace: dot < 0 ? '' : pod.slice(dot + 1),
+    dnsDomain,
+  };
+}
+
+function parseInterceptionMode(written: string): InterceptionMode {
+  if (written === '') return 'REDIRECT';
+  if (!interceptionModes.includes(written)) {
+    throw malformed(`metadata INTERCEPTION_MODE ${quote(written)}`, interceptionModes.join(', '));
+  }
+  return written as InterceptionMode;
+}
+
+function parseGatewayBind(written: string): GatewayBind {
+  const match = /^(.+):(\d+)->(\d+)$/.exec(written);
+  const [, host, hostPort, targetPort] = match ?? [];
+  const address = host?.replace(/^\[(.*)\]$/, '$1');
+  if (address === undefined || isIP(address) === 0 || !isPort(hostPort) || !isPort(targetPort)) {
+    throw malformed(`metadata FAIRLEAD_GATEWAY_BINDS ${quote(written)}`, '<address>:<port>-><target port>');
+  }
+  return { address, port: Number(hostPort), targetPort: Number(targetPort) };
+}
+
+/** Istio's agents send text, numbers and booleans as they please. */
+function text(metadata: JsonObject, key: string): string {
+  const value = metadata[key];
+  if (value === undefined || value === null) return '';
+  if (typeof value === 'object') throw malformed(`metadata ${key}`, 'a text');
+  return String(value);
+}
+
+function list(metadata: JsonObject, key: string): readonly string[] {
+  return text(metadata, key)
+    .split(',')
+    .filter((part) => part !== '');
+}
+
+function strings(metadata: JsonObject, key: string): readonly string[] {
+  const value = metadata[key] ?? [];
+  if (!Array.isArray(value) || !value.every((each) => typeof each === 'string')) {
+    throw malformed(`metadata ${key}`, 'a list of texts');
+  }
+  return value;
+}
+
+function port(metadata: JsonObject, key: string): number | undefined {
+  const written = text(metadata, key);
+  if (written === '') return undefined;
+  if (!isPort(written)) throw malformed(`metadata ${key} ${quote(written)}`, 'a port from 1 to 65535');
+  return Number(written);
+}
+
+function isPort(written: string | undefined): boolean {
+  const number = Number(written);
+  return Number.isInteger(number) && number >= 1 && number <= 65_535;
+}
+
+function labels(metadata: JsonObject): Readonly<Record<string, string>> {
+  const value: JsonValue = metadata['LABELS'] ?? {};
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    throw malformed('metadata LABELS', 'a map of texts');
+  }
+  const written = Object.entries(value);
+  if (written.length > labelsMax)
+    throw malformed(`metadata LABELS (${written.length})`, `${labelsMax} labels`);
+  const entries = written.map(([name, each]) => {
+    if (typeof each === 'object') throw malformed(`metadata LABELS ${quote(name)}`, 'a text');
+    return [name, String(each)] as const;
+  });
+  return Object.fromEntries(entries);
+}
+
+function checkAddress(where: string, address: string): void {
+  if (isIP(address) === 0) throw malformed(`${where} ${quote(address)}`, 'an IPv4 or IPv6 address');
+}
+
+function quote(written: string): string {
+  return JSON.stringify(written.length > quotedMax ? `${written.slice(0, quotedMax)}...` : written);
+}
+
+function malformed(what: string, accepted: string): StreamError {
+  return new StreamError(grpcStatus.INVALID_ARGUMENT, `malformed ${what}: accepted is ${accepted}`);
+}

@@ -1,0 +1,267 @@
+// The World that translation reads, on the incremental engine: objects in, recorded reads out.
+import type { Collection, Derived, Graph, Index, Input } from '../collections/index.ts';
+import type {
+  Config,
+  DestinationRuleConfig,
+  GatewayConfig,
+  SidecarConfig,
+  VirtualServiceConfig,
+} from '../config/config.ts';
+import { compareAge } from '../config/config.ts';
+import type { MeshConfig } from '../config/mesh-config.ts';
+import type { ConfigChange } from '../config/store.ts';
+import { sameConfig } from '../config/store.ts';
+import { resolveGatewayName } from '../model/gateway-name.ts';
+import type { Hostname } from '../model/hostname.ts';
+import { hostnameCovers, isWildcard, resolveHost } from '../model/hostname.ts';
+import type { Endpoint, Service } from '../model/service.ts';
+import { labelsMatch } from '../model/service.ts';
+import type { Registry, RegistrySources } from '../registry/registry.ts';
+import { createRegistry } from '../registry/registry.ts';
+import type { World } from '../translate/world.ts';
+
+/** Kinds that proxies' configuration is made of; changes of others move nothing. */
+export const worldKinds = [
+  'DestinationRule',
+  'EndpointSlice',
+  'Endpoints',
+  'Gateway',
+  'Node',
+  'Pod',
+  'Service',
+  'ServiceEntry',
+  'Sidecar',
+  'VirtualService',
+  'WorkloadEntry',
+] as const;
+type WorldKind = (typeof worldKinds)[number];
+
+interface HostRule {
+  readonly host: Hostname;
+  readonly config: DestinationRuleConfig;
+}
+
+type Labels = Readonly<Record<string, string>>;
+
+export class PilotWorld implements World {
+  readonly #graph: Graph;
+  readonly #mesh: Input<MeshConfig>;
+  readonly #inputs: ReadonlyMap<string, Input<Config>>;
+  readonly #registry: Registry;
+  readonly #virtualServices: Derived<{ gateway: string; namespace: string }, readonly VirtualServiceConfig[]>;
+  readonly #rulesByHost: Index<HostRule>;
+  readonly #gateways: Derived<'all', readonly GatewayConfig[]>;
+  readonly #selected: Derived<Labels, readonly GatewayConfig[]>;
+  readonly #sidecars: Derived<string, readonly SidecarConfig[]>;
+  readonly #selectorLabels: Derived<string, readonly string[]>;
+  readonly #commonSelectorLabels: Derived<'all', readonly string[]>;
+
+  constructor(graph: Graph, mesh: MeshConfig) {
+    this.#graph = graph;
+    this.#mesh = graph.input<MeshConfig>('mesh');
+    this.#mesh.set('mesh', mesh);
+    const same = (a: unknown, b: unknown): boolean => sameConfig(a as Config, b as Config);
+    this.#inputs = new Map(worldKinds.map((kind) => [kind, graph.input<Config>(kind, same)]));
+    this.#registry = createRegistry({ graph, sources: this.#sources(), meshConfig: () => this.meshConfig() });
+    this.#virtualServices = this.#deriveVirtualServices();
+    this.#rulesByHost = this.#input<DestinationRuleConfig>('DestinationRule')
+      .map('destination-rule-hosts', (config) => ({ host: this.#ruleHost(config), config }))
+      // Wildcards are few: one word for all of them, and a look at each.
+      .index('destination-rules-by-host', ({ host }) => [isWildcard(host) ? '*' : host]);
+    this.#gateways = graph.derived({
+      name: 'gateways',
+      compute: (_all: 'all') => byAge(this.#input<GatewayConfig>('Gateway').values()),
+    });
+    this.#selected = graph.derived({
+      name: 'gateways-selecting',
+      key: (labels: Labels) => JSON.stringify(Object.entries(labels).sort(([a], [b]) => (a < b ? -1 : 1))),
+      compute: (labels: Labels) =>
+        this.#gateways.get('all').filter(({ spec }) => labelsMatch(spec.selector ?? {}, labels)),
+    });
+    const sidecarsByNamespace = this.#input<SidecarConfig>('Sidecar').index('sidecars-by-namespace', (c) => [
+      c.namespace,
+    ]);
+    this.#sidecars = graph.derived({
+      name: 'sidecars',
+      compute: (namespace: string) => byAge(sidecarsByNamespace.get(namespace)),
+    });
+    this.#commonSelectorLabels = graph.derived({
+      name: 'common-selector-labels',
+      compute: (_all: 'all') =>
+        labelNames([
+          ...this.#gateways.get('all').map(({ spec }) => spec.selector),
+          ...this.#input<DestinationRuleConfig>('DestinationRule')
+            .values()
+            .map(({ spec }) => spec.workloadSelector?.matchLabels),
+          ...this.#input<VirtualServiceConfig>('VirtualService').values().flatMap(sourceLabelsOf),
+        ]),
+    });
+    this.#selectorLabels = graph.derived({
+      name: 'selector-labels',
+      compute: (namespace: string) =>
+        sorted([
+          ...this.#commonSelectorLabels.get('all'),
+          ...labelNames(this.sidecars(namespace).map(({ spec }) => spec.workloadSelector?.labels)),
+          ...this.#registry.selectorLabelNames(namespace),
+        ]),
+    });
+  }
+
+  /** Takes changes in, as one batch. Objects of kinds that are not worldKinds are passed over. */
+  apply(changes: readonly ConfigChange[]): void {
+    this.#graph.batch(() => {
+      for (const { key, before, after } of changes) {
+        const input = this.#inputs.get((after ?? before)?.kind ?? '');
+        if (after === undefined) input?.delete(key);
+        else input?.set(key, after);
+      }
+    });
+  }
+
+  setMeshConfig(mesh: MeshConfig): void {
+    this.#mesh.set('mesh', mesh);
+  }
+
+  meshConfig(): MeshConfig {
+    // Set by the constructor, never deleted.
+    return this.#mesh.get('mesh') as MeshConfig;
+  }
+
+  /** Every service, whoever sees it. */
+  services(): readonly Service[] {
+    return this.#registry.services();
+  }
+
+  service(hostname: Hostname, clientNamespace?: string): Service | undefined {
+    return this.#registry.service(hostname, clientNamespace);
+  }
+
+  servicesVisibleTo(namespace: string): readonly Service[] {
+    return this.#registry.servicesVisibleTo(namespace);
+  }
+
+  servicesOfWorkload(namespace: string, labels: Labels, ipAddresses: readonly string[]): readonly Service[] {
+    return this.#registry.servicesOfWorkload(namespace, labels, ipAddresses);
+  }
+
+  endpoints(hostname: Hostname, servicePort: number, serviceNamespace?: string): readonly Endpoint[] {
+    return this.#registry.endpoints(hostname, servicePort, serviceNamespace);
+  }
+
+  workloadPort(ipAddress: string, portName: string): number | undefined {
+    return this.#registry.workloadPort(ipAddress, portName);
+  }
+
+  selectorLabelNames(namespace: string): readonly string[] {
+    return this.#selectorLabels.get(namespace);
+  }
+
+  virtualServicesFor(gateway: string, namespace: string): readonly VirtualServiceConfig[] {
+    return this.#virtualServices.get({ gateway, namespace });
+  }
+
+  destinationRulesFor(hostname: Hostname, namespace: string): readonly DestinationRuleConfig[] {
+    const exact = isWildcard(hostname) ? [] : this.#rulesByHost.get(hostname);
+    const wildcards = this.#rulesByHost.get('*').filter(({ host }) => hostnameCovers(host, hostname));
+    const defaults = this.meshConfig().defaultDestinationRuleExportTo;
+    const seen = [...exact, ...wildcards]
+      .map(({ config }) => config)
+      .filter((config) =>
+        // A rule for chosen workloads is for those of its own namespace.
+        config.spec.workloadSelector === undefined
+          ? isExported(config, namespace, defaults)
+          : config.namespace === namespace,
+      );
+    return byAge(seen);
+  }
+
+  gatewaysSelecting(_namespace: string, labels: Labels): readonly GatewayConfig[] {
+    return this.#selected.get(labels);
+  }
+
+  sidecars(namespace: string): readonly SidecarConfig[] {
+    return this.#sidecars.get(namespace);
+  }
+
+  derive<T>(key: string, compute: () => T): T {
+    return this.#graph.derive(key, compute);
+  }
+
+  #deriveVirtualServices(): Derived<{ gateway: string; namespace: string }, readonly VirtualServiceConfig[]> {
+    const graph = this.#graph;
+    const byGateway = this.#input<VirtualServiceConfig>('VirtualService').index(
+      'virtual-services-by-gateway',
+      gatewaysOf,
+    );
+    const all = graph.derived({
+      name: 'virtual-services-of-gateway',
+      compute: (gateway: string) => byAge(byGateway.get(gateway)),
+    });
+    return graph.derived({
+      name: 'virtual-services-for',
+      key: ({ gateway, namespace }) => `${gateway}|${namespace}`,
+      compute: ({ gateway, namespace }: { gateway: string; namespace: string }) => {
+        const defaults = this.meshConfig().defaultVirtualServiceExportTo;
+        return all.get(gateway).filter((config) => isExported(config, namespace, defaults));
+      },
+    });
+  }
+
+  #ruleHost(config: DestinationRuleConfig): Hostname {
+    return resolveHost(config.spec.host ?? '', config.namespace, this.meshConfig().domainSuffix);
+  }
+
+  #sources(): RegistrySources {
+    return {
+      services: this.#input('Service'),
+      pods: this.#input('Pod'),
+      endpointSlices: this.#input('EndpointSlice'),
+      endpoints: this.#input('Endpoints'),
+      serviceEntries: this.#input('ServiceEntry'),
+      workloadEntries: this.#input('WorkloadEntry'),
+      nodes: this.#input('Node'),
+    };
+  }
+
+  /** The store has checked the objects of a kind against its schema: that gives their type. */
+  #input<Typed extends Config>(kind: WorldKind): Collection<Typed> {
+    return this.#inputs.get(kind) as unknown as Collection<Typed>;
+  }
+}
+
+function byAge<Typed extends Config>(configs: readonly Typed[]): readonly Typed[] {
+  return [...configs].sort(compareAge);
+}
+
+/** `mesh`, or `namespace/name` of each gateway that it names. */
+function gatewaysOf({ namespace, spec }: VirtualServiceConfig): readonly string[] {
+  const names = spec.gateways ?? [];
+  if (names.length === 0) return ['mesh'];
+  return names.map((name) => resolveGatewayName(name, namespace));
+}
+
+/** Labels by which its rules choose among clients. */
+function sourceLabelsOf({ spec }: VirtualServiceConfig): readonly (Labels | undefined)[] {
+  return [...(spec.http ?? []), ...(spec.tls ?? []), ...(spec.tcp ?? [])].flatMap((rule) =>
+    (rule.match ?? []).map(({ sourceLabels }) => sourceLabels),
+  );
+}
+
+function isExported(
+  config: Config<{ readonly exportTo?: readonly string[] | undefined }>,
+  namespace: string,
+  defaults: readonly string[],
+): boolean {
+  const exportTo = config.spec.exportTo ?? [];
+  return (exportTo.length === 0 ? defaults : exportTo).some(
+    (to) => to === '*' || to === namespace || (to === '.' && config.namespace === namespace),
+  );
+}
+
+function labelNames(selectors: readonly (Labels | undefined)[]): readonly string[] {
+  return sorted(selectors.flatMap((selector) => Object.keys(selector ?? {})));
+}
+
+function sorted(names: readonly string[]): readonly string[] {
+  return [...new Set(names)].sort();
+}

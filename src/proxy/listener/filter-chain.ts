@@ -1,0 +1,178 @@
+// One filter chain at work: its network filter, and the routes that this holds.
+import { fromBinary, toBinary } from '@bufbuild/protobuf';
+import { typeUrlOf } from '../../api/any.ts';
+import type { FilterChain } from '../../api/gen/envoy/config/listener/v3/listener_components_pb.js';
+import { FilterChainSchema } from '../../api/gen/envoy/config/listener/v3/listener_components_pb.js';
+import type { RouteConfiguration } from '../../api/gen/envoy/config/route/v3/route_pb.js';
+import type { HttpConnectionManager } from '../../api/gen/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager_pb.js';
+import { HttpConnectionManagerSchema } from '../../api/gen/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager_pb.js';
+import { TcpProxySchema } from '../../api/gen/envoy/extensions/filters/network/tcp_proxy/v3/tcp_proxy_pb.js';
+import { readAdsSource } from '../bootstrap/options.ts';
+import { isRawBuffer } from '../cluster-manager/transport-socket.ts';
+import { ConfigError, within } from '../config-error.ts';
+import type { FilterContext, NetworkFilter, RouteProvider, RouteSlot } from '../network/filter.ts';
+import { createTcpProxy } from '../network/tcp-proxy.ts';
+import { refuseFields } from '../refuse-fields.ts';
+import type { RouteManager } from './route-manager.ts';
+
+export type CreateHttpConnectionManager = (
+  config: HttpConnectionManager,
+  context: FilterContext,
+) => NetworkFilter;
+
+export interface ChainContext {
+  /** Everything that a network filter is given, but its routes. */
+  readonly filterContext: Omit<FilterContext, 'routes'>;
+  readonly routes: RouteManager;
+  readonly adsCluster: string | undefined;
+  readonly createHttpConnectionManager: CreateHttpConnectionManager;
+}
+
+/** A route configuration that a chain waits for before it can serve. */
+export interface AwaitedRoutes {
+  readonly name: string;
+  /** 0: for ever. */
+  readonly timeoutMs: number;
+}
+
+/** A chain in use. It may move from one version of its listener to the next when it did not change. */
+export interface RunningChain {
+  readonly name: string;
+  /** Its configuration in binary: equal bytes, equal chain. */
+  readonly bytes: Uint8Array;
+  readonly config: FilterChain;
+  /** Undefined: a chain without filters, which closes its connections. */
+  readonly filter: NetworkFilter | undefined;
+  readonly awaitedRoutes: readonly AwaitedRoutes[];
+  /** Route configurations that stand in the listener itself, for /config_dump. */
+  readonly inlineRoutes: readonly RouteConfiguration[];
+  /** Gives up what the filter holds; its connections are closed first. */
+  dispose(): void;
+}
+
+/** Throws ConfigError; `path` stands before the field names in it. */
+export function createChain(config: FilterChain, path: string, context: ChainContext): RunningChain {
+  refuseFields(
+    FilterChainSchema,
+    config,
+    path,
+    new Set([
+      'filter_chain_match',
+      'filters',
+      'name',
+      'metadata',
+      'transport_socket',
+      'transport_socket_connect_timeout',
+    ]),
+  );
+  if (!isRawBuffer(config.transportSocket)) {
+    throw new ConfigError(
+      `${path}.transport_socket`,
+      `${config.transportSocket?.name ?? ''} is not supported by this proxy; use raw_buffer`,
+    );
+  }
+  const last = config.filters.length - 1;
+  const held = new HeldRoutes(context.routes);
+  let made: MadeFilter | undefined;
+  config.filters.forEach((filter, index) => {
+    const filterPath = `${path}.filters[${index}]`;
+    if (filter.configType.case !== 'typedConfig') {
+      throw new ConfigError(
+        `${filterPath}.${filter.configType.case ?? 'typed_config'}`,
+        'only typed_config is supported',
+      );
+    }
+    const { typeUrl, value } = filter.configType.value;
+    const known = typeUrl === typeUrlOf(HttpConnectionManagerSchema) || typeUrl === typeUrlOf(TcpProxySchema);
+    if (!known || index !== last) {
+      throw new ConfigError(
+        `${filterPath}.typed_config`,
+        `${typeUrl} ${known ? 'must be the last filter of its chain' : 'is not supported; supported are http_connection_manager and tcp_proxy'}`,
+      );
+    }
+    try {
+      made = within(`${filterPath}.typed_config`, () =>
+        typeUrl === typeUrlOf(TcpProxySchema)
+          ? makeTcpProxy(value, held, context)
+          : makeConnectionManager(value, held, context),
+      );
+    } catch (error) {
+      held.releaseAll();
+      throw error;
+    }
+  });
+  return {
+    name: config.name,
+    bytes: toBinary(FilterChainSchema, config),
+    config,
+    filter: made?.filter,
+    awaitedRoutes: made?.awaitedRoutes ?? [],
+    inlineRoutes: made?.inlineRoutes ?? [],
+    dispose: () => {
+      made?.filter.close();
+      held.releaseAll();
+    },
+  };
+}
+
+interface MadeFilter {
+  readonly filter: NetworkFilter;
+  readonly awaitedRoutes: readonly AwaitedRoutes[];
+  readonly inlineRoutes: readonly RouteConfiguration[];
+}
+
+function makeTcpProxy(bytes: Uint8Array, routes: RouteProvider, context: ChainContext): MadeFilter {
+  const config = fromBinary(TcpProxySchema, bytes);
+  return {
+    filter: createTcpProxy(config, { ...context.filterContext, routes }),
+    awaitedRoutes: [],
+    inlineRoutes: [],
+  };
+}
+
+function makeConnectionManager(bytes: Uint8Array, routes: RouteProvider, context: ChainContext): MadeFilter {
+  const config = fromBinary(HttpConnectionManagerSchema, bytes);
+  const specifier = config.routeSpecifier;
+  const awaitedRoutes: AwaitedRoutes[] = [];
+  if (specifier.case === 'rds') {
+    const source = readAdsSource(specifier.value.configSource, 'rds.config_source', context.adsCluster);
+    if (source === undefined) throw new ConfigError('rds.config_source', 'is required');
+    awaitedRoutes.push({ name: specifier.value.routeConfigName, timeoutMs: source.initialFetchTimeoutMs });
+  }
+  const filter = context.createHttpConnectionManager(config, { ...context.filterContext, routes });
+  for (const { name } of awaitedRoutes) context.routes.countUnder(name, config.statPrefix);
+  return {
+    filter,
+    awaitedRoutes,
+    inlineRoutes: specifier.case === 'routeConfig' ? [specifier.value] : [],
+  };
+}
+
+/** Remembers what one chain acquired, so that nothing stays subscribed when the chain is gone. */
+class HeldRoutes implements RouteProvider {
+  readonly #routes: RouteProvider;
+  #held: RouteSlot[] = [];
+
+  constructor(routes: RouteProvider) {
+    this.#routes = routes;
+  }
+
+  acquire(name: string): RouteSlot {
+    const slot = this.#routes.acquire(name);
+    this.#held.push(slot);
+    return slot;
+  }
+
+  release(slot: RouteSlot): void {
+    const index = this.#held.indexOf(slot);
+    if (index < 0) return;
+    this.#held.splice(index, 1);
+    this.#routes.release(slot);
+  }
+
+  releaseAll(): void {
+    const held = this.#held;
+    this.#held = [];
+    for (const slot of held) this.#routes.release(slot);
+  }
+}

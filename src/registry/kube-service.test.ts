@@ -1,0 +1,29 @@
+import { expect, test } from 'vitest';
+import { allocateClusterIps } from './kube-service.ts';
+
+const keys = Array.from({ length: 200 }, (_unused, index) => `shop/service-${index}`);
+
+test('allocateClusterIps: neither the order of services nor other services change an address', () => {
+  const forward = allocateClusterIps(keys, new Set());
+  const backward = allocateClusterIps([...keys].reverse(), new Set());
+  expect(new Map(backward)).toEqual(new Map(forward));
+  const fewer = allocateClusterIps(keys.slice(0, 50), new Set());
+  for (const [key, address] of fewer) expect(forward.get(key)).toBe(address);
+});
+
+test('allocateClusterIps: all are different, inside 10.96.0.0/12, and free', () => {
+  const first = allocateClusterIps(keys, new Set());
+  const taken = new Set(first.values());
+  expect(taken.size).toBe(keys.length);
+  for (const address of taken) expect(address).toMatch(/^10\.(9[6-9]|10\d|11[01])\.\d+\.\d+$/);
+  for (const address of allocateClusterIps(keys, taken).values()) expect(taken.has(address)).toBe(false);
+});
+
+test('allocateClusterIps: where hashes meet the first in sorted order keeps its own; a full range gives no more', () => {
+  const range = { first: 0x0a600000, size: 8 };
+  const many = ['a/a', 'a/b', 'a/c', 'a/d', 'a/e', 'a/f', 'a/g'];
+  const allocated = allocateClusterIps(many, new Set(), range);
+  expect(new Set(allocated.values()).size).toBe(allocated.size);
+  expect(allocated.size).toBe(5);
+  expect(allocateClusterIps([...many].reverse(), new Set(), range)).toEqual(allocated);
+});

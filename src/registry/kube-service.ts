@@ -1,0 +1,135 @@
+// Kubernetes Services as services of the mesh.
+import { createHash } from 'node:crypto';
+import type { Config } from '../config/config.ts';
+import { originOf } from '../config/config.ts';
+import type { KubeServiceSpec } from '../config/kube-types.ts';
+import { resolveHost, serviceHostname } from '../model/hostname.ts';
+import { protocolOfPort } from '../model/protocol.ts';
+import type { Resolution, Service, ServicePort } from '../model/service.ts';
+
+export interface KubeServiceOptions {
+  readonly domainSuffix: string;
+  /** For Services without the annotation networking.istio.io/exportTo. */
+  readonly defaultExportTo: readonly string[];
+  /** The virtual IP of a Service that names none itself. */
+  readonly allocatedAddress?: string | undefined;
+}
+
+/** Every Kubernetes Service is one service; nothing in it can make this fail. */
+export function serviceOfKubeService(config: Config<KubeServiceSpec>, options: KubeServiceOptions): Service {
+  const { spec, namespace, name } = config;
+  const resolution = resolutionOf(spec);
+  const exportTo = config.annotations['networking.istio.io/exportTo'];
+  return {
+    hostname: serviceHostname(name, namespace, options.domainSuffix),
+    name,
+    namespace,
+    ports: (spec.ports ?? []).map(portOf),
+    addresses: addressesOf(spec, resolution, options.allocatedAddress),
+    resolution,
+    meshExternal: resolution === 'alias',
+    registry: 'Kubernetes',
+    exportTo: exportTo === undefined ? options.defaultExportTo : splitList(exportTo),
+    ...(hasEntries(spec.selector) && resolution !== 'alias' ? { selector: spec.selector } : {}),
+    labels: config.labels,
+    ...(resolution === 'alias' && spec.externalName !== undefined
+      ? { aliasOf: resolveHost(spec.externalName, namespace, options.domainSuffix) }
+      : {}),
+    subjectAltNames: splitList(config.annotations['alpha.istio.io/canonical-serviceaccounts'] ?? ''),
+    publishNotReady: spec.publishNotReadyAddresses === true,
+    creationTimeMs: config.creationTimeMs,
+    origin: originOf(config),
+  };
+}
+
+/** Whether Kubernetes would give it a virtual IP, and none is written. */
+export function needsClusterIp(config: Config<KubeServiceSpec>): boolean {
+  const { spec } = config;
+  return resolutionOf(spec) === 'client-side' && (spec.clusterIP ?? '') === '';
+}
+
+/** An IPv4 range: its first address as a number, and how many there are. */
+export interface AddressRange {
+  readonly first: number;
+  readonly size: number;
+}
+
+/** 10.96.0.0/12, which kubeadm gives to Services. */
+export const defaultServiceRange: AddressRange = { first: 0x0a600000, size: 1 << 20 };
+
+/**
+ * Virtual IPs for the Services named `namespace/name` in `keys`, none of them in `taken`. A Service's
+ * address is a hash of its name; of Services whose hashes meet, the first in sorted order keeps it and
+ * the others take the next free one. So neither the order of files nor (but for such meetings) other
+ * Services change it. Services beyond the size of the range get none.
+ */
+export function allocateClusterIps(
+  keys: readonly string[],
+  taken: ReadonlySet<string>,
+  range: AddressRange = defaultServiceRange,
+): ReadonlyMap<string, string> {
+  const used = new Set(taken);
+  const allocated = new Map<string, string>();
+  for (const key of [...new Set(keys)].sort()) {
+    const hash = createHash('sha256').update(key).digest().readUInt32BE(0);
+    for (let step = 0; step < range.size; step++) {
+      // Neither the network address nor the broadcast address, and not the first one, which is the API server's.
+      const offset = 2 + ((hash + step) % (range.size - 3));
+      const address = formatIpv4(range.first + offset);
+      if (used.has(address)) continue;
+      used.add(address);
+      allocated.set(key, address);
+      break;
+    }
+  }
+  return allocated;
+}
+
+function resolutionOf(spec: KubeServiceSpec): Resolution {
+  if (spec.type === 'ExternalName' && (spec.externalName ?? '') !== '') return 'alias';
+  return spec.clusterIP === 'None' ? 'passthrough' : 'client-side';
+}
+
+function addressesOf(
+  spec: KubeServiceSpec,
+  resolution: Resolution,
+  allocated: string | undefined,
+): readonly string[] {
+  if (resolution !== 'client-side') return [];
+  const { clusterIP = '', clusterIPs = [] } = spec;
+  if (clusterIP === '') return allocated === undefined ? [] : [allocated];
+  return clusterIPs.length > 1 ? clusterIPs : [clusterIP];
+}
+
+function portOf(port: NonNullable<KubeServiceSpec['ports']>[number]): ServicePort {
+  const { name = '', targetPort } = port;
+  return {
+    name,
+    servicePort: port.port,
+    protocol: protocolOfPort({
+      name,
+      number: port.port,
+      transport: port.protocol ?? 'TCP',
+      appProtocol: port.appProtocol,
+    }),
+    ...(targetPort === undefined || targetPort === 0 || targetPort === '' ? {} : { targetPort }),
+  };
+}
+
+/** An empty selector selects nothing here: in Kubernetes such a Service has its endpoints from elsewhere. */
+function hasEntries(
+  labels: Readonly<Record<string, string>> | undefined,
+): labels is Readonly<Record<string, string>> {
+  return labels !== undefined && Object.keys(labels).length > 0;
+}
+
+function splitList(text: string): readonly string[] {
+  return text
+    .split(',')
+    .map((part) => part.trim())
+    .filter((part) => part !== '');
+}
+
+function formatIpv4(value: number): string {
+  return [24, 16, 8, 0].map((shift) => (value >>> shift) & 255).join('.');
+}

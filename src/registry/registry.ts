@@ -1,0 +1,363 @@
+// Which services and endpoints there are, as derivations over the objects of a store. Endpoints are
+// leaves: a Pod that comes or goes touches the endpoints of the services that select it and nothing else.
+import type { Collection, Graph } from '../collections/index.ts';
+import type { Config, ServiceEntryConfig, WorkloadEntryConfig } from '../config/config.ts';
+import type { EndpointSlice, KubeEndpoints, KubeServiceSpec, PodSpec } from '../config/kube-types.ts';
+import type { MeshConfig } from '../config/mesh-config.ts';
+import type { Hostname } from '../model/hostname.ts';
+import type { Endpoint, Service, ServicePort } from '../model/service.ts';
+import { labelsMatch } from '../model/service.ts';
+import type { PodLookup } from './endpoints.ts';
+import {
+  endpointsOfEntry,
+  endpointsOfKubeEndpoints,
+  endpointsOfSelected,
+  endpointsOfSlices,
+  sortEndpoints,
+} from './endpoints.ts';
+import { allocateClusterIps, needsClusterIp, serviceOfKubeService } from './kube-service.ts';
+import {
+  bestOfEach,
+  comparePrecedence,
+  compareServices,
+  isVisible,
+  mergeServices,
+} from './service-conflicts.ts';
+import { servicesOfEntry } from './service-entry.ts';
+import type { Workload } from './workload.ts';
+import { workloadOfEntry, workloadOfPod } from './workload.ts';
+
+/** The objects that services are made of. Their keys are of no matter. */
+export interface RegistrySources {
+  readonly services: Collection<Config<KubeServiceSpec>>;
+  readonly pods: Collection<Config<PodSpec>>;
+  readonly endpointSlices: Collection<Config<EndpointSlice>>;
+  readonly endpoints: Collection<Config<KubeEndpoints>>;
+  readonly serviceEntries: Collection<ServiceEntryConfig>;
+  readonly workloadEntries: Collection<WorkloadEntryConfig>;
+  /** Cluster-scoped; their labels give Pods a locality. */
+  readonly nodes?: Collection<Config>;
+}
+
+export interface RegistryOptions {
+  readonly graph: Graph;
+  readonly sources: RegistrySources;
+  /** A recorded read. */
+  readonly meshConfig: () => MeshConfig;
+  /** Default: `Kubernetes`, Istio's name for a lone cluster. */
+  readonly clusterId?: string;
+}
+
+/** All methods are recorded reads, with the meaning that World (src/translate/world.ts) gives to them. */
+export interface Registry {
+  service(hostname: Hostname, clientNamespace?: string): Service | undefined;
+  /** Every service of every namespace, sorted by creation time, then hostname, then namespace. */
+  services(): readonly Service[];
+  servicesVisibleTo(namespace: string): readonly Service[];
+  servicesOfWorkload(
+    namespace: string,
+    labels: Readonly<Record<string, string>>,
+    ipAddresses: readonly string[],
+  ): readonly Service[];
+  endpoints(hostname: Hostname, servicePort: number, serviceNamespace?: string): readonly Endpoint[];
+  workloadPort(ipAddress: string, portName: string): number | undefined;
+  /** Label names that selectors of this namespace's services mention, sorted. */
+  selectorLabelNames(namespace: string): readonly string[];
+}
+
+export function createRegistry(options: RegistryOptions): Registry {
+  return new GraphRegistry(options);
+}
+
+/** `namespace/hostname`: hostnames alone are not unique. */
+type ServiceKey = string;
+
+const sliceServiceLabel = 'kubernetes.io/service-name';
+
+class GraphRegistry implements Registry {
+  readonly #options: RegistryOptions;
+  readonly #clusterId: string;
+  readonly #workloads: WorkloadIndex;
+  readonly #kubeServices: Collection<Service>;
+  readonly #entryServices: Collection<Service>;
+  readonly #allocations;
+  readonly #allocation;
+  readonly #namespacesOf;
+  readonly #merged;
+  readonly #all;
+  readonly #visible;
+  readonly #ofNamespace;
+  readonly #endpoints;
+  readonly #portEndpoints;
+  readonly #kubeByKey;
+  readonly #entriesByKey;
+  readonly #kubeByHostname;
+  readonly #entriesByHostname;
+  readonly #slicesByService;
+  readonly #endpointsByService;
+  readonly #entryConfigsByHost;
+
+  constructor(options: RegistryOptions) {
+    const { graph, sources, meshConfig } = options;
+    this.#options = options;
+    this.#clusterId = options.clusterId ?? 'Kubernetes';
+    this.#workloads = new WorkloadIndex(sources, this.#clusterId);
+    this.#allocations = graph.derived({
+      name: 'cluster-ips',
+      compute: (_all: 'all') => {
+        const configs = sources.services.values();
+        const waiting = configs.filter(needsClusterIp).map((config) => `${config.namespace}/${config.name}`);
+        return allocateClusterIps(waiting, new Set(configs.flatMap(({ spec }) => spec.clusterIP ?? [])));
+      },
+    });
+    this.#allocation = graph.derived({
+      name: 'cluster-ip',
+      compute: (key: string) => this.#allocations.get('all').get(key),
+    });
+    this.#kubeServices = sources.services.map('kube-services', (config) => {
+      const mesh = meshConfig();
+      return serviceOfKubeService(config, {
+        domainSuffix: mesh.domainSuffix,
+        defaultExportTo: mesh.defaultServiceExportTo,
+        allocatedAddress: needsClusterIp(config)
+          ? this.#allocation.get(`${config.namespace}/${config.name}`)
+          : undefined,
+      });
+    });
+    this.#entryServices = sources.serviceEntries.flatMap('entry-services', (config) =>
+      servicesOfEntry(config, meshConfig().defaultServiceExportTo),
+    );
+    const key = (service: Service): ServiceKey[] => [`${service.namespace}/${service.hostname}`];
+    this.#kubeByKey = this.#kubeServices.index('kube-services-by-key', key);
+    this.#entriesByKey = this.#entryServices.index('entry-services-by-key', key);
+    this.#kubeByHostname = this.#kubeServices.index('kube-services-by-hostname', (s) => [s.hostname]);
+    this.#entriesByHostname = this.#entryServices.index('entry-services-by-hostname', (s) => [s.hostname]);
+    this.#slicesByService = sources.endpointSlices.index('slices-by-service', (slice) => {
+      const service = slice.labels[sliceServiceLabel];
+      return service === undefined ? [] : [`${slice.namespace}/${service}`];
+    });
+    this.#endpointsByService = sources.endpoints.index('endpoints-by-service', (object) => [
+      `${object.namespace}/${object.name}`,
+    ]);
+    this.#entryConfigsByHost = sources.serviceEntries.index('entries-by-host', (config) =>
+      (config.spec.hosts ?? []).map((host) => `${config.namespace}/${host.toLowerCase()}`),
+    );
+    this.#merged = graph.derived({ name: 'service', compute: (name: ServiceKey) => this.#merge(name) });
+    this.#namespacesOf = graph.derived({
+      name: 'namespaces-of-host',
+      compute: (hostname: Hostname) => [
+        ...new Set(
+          [...this.#kubeByHostname.get(hostname), ...this.#entriesByHostname.get(hostname)]
+            .map(({ namespace }) => namespace)
+            .sort(),
+        ),
+      ],
+    });
+    this.#all = graph.derived({
+      name: 'services',
+      compute: (_all: 'all') => {
+        const rows = [...this.#kubeServices.values(), ...this.#entryServices.values()];
+        const keys = new Set(rows.map(({ namespace, hostname }) => `${namespace}/${hostname}`));
+        return [...keys].flatMap((name) => this.#merged.get(name) ?? []).sort(compareServices);
+      },
+    });
+    this.#visible = graph.derived({
+      name: 'services-visible-to',
+      compute: (namespace: string) => bestOfEach(this.#all.get('all'), namespace),
+    });
+    this.#ofNamespace = graph.derived({
+      name: 'services-of-namespace',
+      compute: (namespace: string) =>
+        this.#all.get('all').filter((service) => service.namespace === namespace),
+    });
+    this.#endpoints = graph.derived({
+      name: 'service-endpoints',
+      compute: (name: ServiceKey) => this.#collectEndpoints(name),
+    });
+    this.#portEndpoints = graph.derived({
+      name: 'endpoints',
+      key: ({ name, port }) => `${name}/${port}`,
+      compute: ({ name, port }: { name: ServiceKey; port: number }) => this.#endpointsOfPort(name, port),
+    });
+  }
+
+  service(hostname: Hostname, clientNamespace?: string): Service | undefined {
+    const candidates = this.#namespacesOf
+      .get(hostname)
+      .flatMap((namespace) => this.#merged.get(`${namespace}/${hostname}`) ?? []);
+    return [...candidates]
+      .filter((service) => clientNamespace === undefined || isVisible(service, clientNamespace))
+      .sort((a, b) => comparePrecedence(a, b, clientNamespace))[0];
+  }
+
+  services(): readonly Service[] {
+    return this.#all.get('all');
+  }
+
+  servicesVisibleTo(namespace: string): readonly Service[] {
+    return this.#visible.get(namespace);
+  }
+
+  servicesOfWorkload(
+    namespace: string,
+    labels: Readonly<Record<string, string>>,
+    ipAddresses: readonly string[],
+  ): readonly Service[] {
+    return this.#ofNamespace.get(namespace).filter((service) => {
+      if (service.resolution === 'alias') return false;
+      if (service.selector !== undefined) return labelsMatch(service.selector, labels);
+      if (ipAddresses.length === 0) return false;
+      return this.#endpoints
+        .get(`${service.namespace}/${service.hostname}`)
+        .some(({ address }) => ipAddresses.includes(address));
+    });
+  }
+
+  endpoints(hostname: Hostname, servicePort: number, serviceNamespace?: string): readonly Endpoint[] {
+    const namespace = serviceNamespace ?? this.service(hostname)?.namespace;
+    if (namespace === undefined) return [];
+    return this.#portEndpoints.get({ name: `${namespace}/${hostname}`, port: servicePort });
+  }
+
+  workloadPort(ipAddress: string, portName: string): number | undefined {
+    for (const workload of this.#workloads.atAddress(ipAddress)) {
+      const number = workload.namedPorts[portName];
+      if (number !== undefined) return number;
+    }
+    return undefined;
+  }
+
+  selectorLabelNames(namespace: string): readonly string[] {
+    const names = this.#ofNamespace
+      .get(namespace)
+      .flatMap(({ selector }) => (selector === undefined ? [] : Object.keys(selector)));
+    return [...new Set(names)].sort();
+  }
+
+  #merge(name: ServiceKey): Service | undefined {
+    return mergeServices([...this.#kubeByKey.get(name), ...this.#entriesByKey.get(name)]);
+  }
+
+  #endpointsOfPort(name: ServiceKey, servicePort: number): readonly Endpoint[] {
+    const ports = this.#merged.get(name)?.ports ?? [];
+    const port = ports.find((each) => each.servicePort === servicePort);
+    if (port === undefined) return [];
+    return this.#endpoints.get(name).filter((endpoint) => serves(endpoint, port, ports));
+  }
+
+  /** Of every object that says something of this service, so a ServiceEntry may add to a Kubernetes Service. */
+  #collectEndpoints(name: ServiceKey): readonly Endpoint[] {
+    const kube = this.#kubeByKey.get(name).flatMap((service) => this.#kubeEndpoints(service));
+    const entries = this.#entryConfigsByHost
+      .get(name)
+      .flatMap((config) => this.#entryEndpoints(name, config));
+    return sortEndpoints([...kube, ...entries]);
+  }
+
+  #kubeEndpoints(service: Service): readonly Endpoint[] {
+    if (service.resolution === 'alias') return [];
+    const object = `${service.namespace}/${service.name}`;
+    const options = { clusterId: this.#clusterId };
+    const slices = this.#slicesByService.get(object);
+    if (slices.length > 0) return endpointsOfSlices(service, slices, this.#workloads, options);
+    const [endpoints] = this.#endpointsByService.get(object);
+    if (endpoints !== undefined)
+      return endpointsOfKubeEndpoints(service, endpoints, this.#workloads, options);
+    return endpointsOfSelected(service, this.#workloads.selectedBy(service));
+  }
+
+  #entryEndpoints(name: ServiceKey, config: ServiceEntryConfig): readonly Endpoint[] {
+    const services = servicesOfEntry(config, this.#options.meshConfig().defaultServiceExportTo);
+    const service = services.find(({ namespace, hostname }) => `${namespace}/${hostname}` === name);
+    if (service === undefined) return [];
+    if (service.selector === undefined)
+      return endpointsOfEntry(service, config, { clusterId: this.#clusterId });
+    return endpointsOfSelected(service, this.#workloads.selectedBy(service));
+  }
+}
+
+/** Pods and WorkloadEntries by what they are asked for. */
+class WorkloadIndex implements PodLookup {
+  readonly #podsByName;
+  readonly #podsByAddress;
+  readonly #podsByLabel;
+  readonly #entriesByAddress;
+  readonly #entriesByLabel;
+  readonly #podsByNamespace;
+  readonly #entriesByNamespace;
+
+  constructor(sources: RegistrySources, clusterId: string) {
+    const nodes = sources.nodes?.index('nodes-by-name', (node) => [node.name]);
+    const pods = sources.pods.map('pods', (config) => {
+      const { nodeName } = config.spec;
+      const node = nodeName === undefined ? undefined : nodes?.get(nodeName)[0];
+      return workloadOfPod(config, { clusterId, nodeLabels: node?.labels });
+    });
+    const entries = sources.workloadEntries.map('workload-entries', (config) =>
+      workloadOfEntry(config, { clusterId }),
+    );
+    const addresses = (workload: Workload): readonly string[] => workload.addresses;
+    this.#podsByName = pods.index('pods-by-name', ({ namespace, name }) => [`${namespace}/${name}`]);
+    this.#podsByAddress = pods.index('pods-by-address', addresses);
+    this.#podsByLabel = pods.index('pods-by-label', labelWords);
+    this.#podsByNamespace = pods.index('pods-by-namespace', ({ namespace }) => [namespace]);
+    this.#entriesByAddress = entries.index('workload-entries-by-address', addresses);
+    this.#entriesByLabel = entries.index('workload-entries-by-label', labelWords);
+    this.#entriesByNamespace = entries.index('workload-entries-by-namespace', (e) => [e.namespace]);
+  }
+
+  byName(namespace: string, name: string): Workload | undefined {
+    return this.#podsByName.get(`${namespace}/${name}`)[0];
+  }
+
+  /** Of several Pods with one address (host network) none can be meant for sure. */
+  byAddress(address: string): Workload | undefined {
+    const pods = this.#podsByAddress.get(address);
+    return pods.length === 1 ? pods[0] : undefined;
+  }
+
+  /** Sorted by kind and name, so that the first answer does not depend on the order of files. */
+  atAddress(address: string): readonly Workload[] {
+    const all = [...this.#podsByAddress.get(address), ...this.#entriesByAddress.get(address)];
+    return all.sort((a, b) => (workloadKey(a) < workloadKey(b) ? -1 : 1));
+  }
+
+  /** Workloads that may match: those of the namespace with the selector's first label. */
+  selectedBy(service: Service): readonly Workload[] {
+    const [first] = Object.entries(service.selector ?? {}).sort(([a], [b]) => (a < b ? -1 : 1));
+    if (first === undefined) {
+      const { namespace } = service;
+      return [...this.#podsByNamespace.get(namespace), ...this.#entriesByNamespace.get(namespace)];
+    }
+    const word = labelWord(service.namespace, first[0], first[1]);
+    const entries =
+      // Kubernetes Services without a virtual IP select Pods alone (Istio: client-side resolution only).
+      service.registry === 'Kubernetes' && service.resolution !== 'client-side'
+        ? []
+        : this.#entriesByLabel.get(word);
+    return [...this.#podsByLabel.get(word), ...entries];
+  }
+}
+
+function workloadKey(workload: Workload): string {
+  return `${workload.kind}/${workload.namespace}/${workload.name}`;
+}
+
+function labelWords({ namespace, labels }: Workload): readonly string[] {
+  return Object.entries(labels).map(([name, value]) => labelWord(namespace, name, value));
+}
+
+function labelWord(namespace: string, name: string, value: string): string {
+  return `${namespace}/${name}=${value}`;
+}
+
+/**
+ * Whether an endpoint belongs to a port: by name, as ServiceEntries that add to a Service may number their
+ * ports apart; but where a port has both its name and its number, to that one alone.
+ */
+function serves(endpoint: Endpoint, port: ServicePort, ports: readonly ServicePort[]): boolean {
+  const { servicePortName, servicePort } = endpoint;
+  if (servicePortName !== port.name) return false;
+  if (servicePort === port.servicePort) return true;
+  return !ports.some((each) => each.name === servicePortName && each.servicePort === servicePort);
+}

@@ -1,0 +1,73 @@
+// Several services of one name: which of them counts, and what the others may add.
+import type { Hostname } from '../model/hostname.ts';
+import type { Service } from '../model/service.ts';
+import { labelsMatch } from '../model/service.ts';
+
+/**
+ * The one service that several of one namespace and hostname make: Kubernetes' before ServiceEntries', the
+ * oldest first. Others of its registry that agree with it in all but ports and addresses add theirs
+ * (C2.09). Source: Istio `canMergeServices`.
+ */
+export function mergeServices(services: readonly Service[]): Service | undefined {
+  const [winner, ...others] = [...services].sort((a, b) => comparePrecedence(a, b));
+  if (winner === undefined || others.length === 0) return winner;
+  const ports = [...winner.ports];
+  const addresses = [...winner.addresses];
+  for (const other of others) {
+    if (!agree(other, winner)) continue;
+    for (const port of other.ports)
+      if (!ports.some(({ servicePort }) => servicePort === port.servicePort)) ports.push(port);
+    for (const address of other.addresses) if (!addresses.includes(address)) addresses.push(address);
+  }
+  return { ...winner, ports, addresses };
+}
+
+/** Whether clients of `namespace` may see it. */
+export function isVisible(service: Service, namespace: string): boolean {
+  return service.exportTo.some(
+    (to) => to === '*' || to === namespace || (to === '.' && service.namespace === namespace),
+  );
+}
+
+/** What clients of `namespace` see: one of each hostname, in the order of compareServices. */
+export function bestOfEach(services: readonly Service[], namespace: string): readonly Service[] {
+  const best = new Map<Hostname, Service>();
+  for (const service of services) {
+    if (!isVisible(service, namespace)) continue;
+    const known = best.get(service.hostname);
+    if (known === undefined || comparePrecedence(service, known, namespace) < 0)
+      best.set(service.hostname, service);
+  }
+  return [...best.values()].sort(compareServices);
+}
+
+/** Among services of one hostname: the client's own namespace's, else Kubernetes', else the oldest. */
+export function comparePrecedence(a: Service, b: Service, clientNamespace?: string): number {
+  const own = Number(b.namespace === clientNamespace) - Number(a.namespace === clientNamespace);
+  if (own !== 0) return own;
+  const kube = Number(b.registry === 'Kubernetes') - Number(a.registry === 'Kubernetes');
+  return kube === 0 ? compareServices(a, b) : kube;
+}
+
+/** By age, then hostname, namespace and name. */
+export function compareServices(a: Service, b: Service): number {
+  if (a.creationTimeMs !== b.creationTimeMs) return a.creationTimeMs - b.creationTimeMs;
+  if (a.hostname !== b.hostname) return a.hostname < b.hostname ? -1 : 1;
+  if (a.namespace !== b.namespace) return a.namespace < b.namespace ? -1 : 1;
+  return a.name < b.name ? -1 : a.name > b.name ? 1 : 0;
+}
+
+function agree(a: Service, b: Service): boolean {
+  return (
+    a.registry === b.registry &&
+    a.resolution === b.resolution &&
+    sameLabels(a.labels, b.labels) &&
+    sameLabels(a.selector ?? {}, b.selector ?? {}) &&
+    a.exportTo.length === b.exportTo.length &&
+    a.exportTo.every((to) => b.exportTo.includes(to))
+  );
+}
+
+function sameLabels(a: Readonly<Record<string, string>>, b: Readonly<Record<string, string>>): boolean {
+  return labelsMatch(a, b) && labelsMatch(b, a);
+}

@@ -1,0 +1,67 @@
+// ServiceEntries as services of the mesh: one for each host.
+import { isIP } from 'node:net';
+import type { ServiceEntryConfig } from '../config/config.ts';
+import { originOf } from '../config/config.ts';
+import { parseProtocol } from '../model/protocol.ts';
+import type { Resolution, Service } from '../model/service.ts';
+
+/** The services of one ServiceEntry, in the order of its hosts. */
+export function servicesOfEntry(
+  config: ServiceEntryConfig,
+  defaultExportTo: readonly string[],
+): readonly Service[] {
+  const { spec, namespace, name } = config;
+  const hosts = [...new Set((spec.hosts ?? []).map((host) => host.toLowerCase()))];
+  const selector = spec.workloadSelector?.labels;
+  return hosts.map((hostname) => ({
+    hostname,
+    name,
+    namespace,
+    ports: (spec.ports ?? []).flatMap((port) =>
+      port.number === undefined
+        ? []
+        : [
+            {
+              name: port.name ?? '',
+              servicePort: port.number,
+              protocol: parseProtocol(port.protocol ?? ''),
+              ...(port.targetPort === undefined || port.targetPort === 0
+                ? {}
+                : { targetPort: port.targetPort }),
+            },
+          ],
+    ),
+    addresses: (spec.addresses ?? []).flatMap((address) => normalAddress(address) ?? []),
+    resolution: resolutions[spec.resolution ?? 'NONE'],
+    // MESH_EXTERNAL is the enum's zero, so what an absent location means.
+    meshExternal: spec.location !== 'MESH_INTERNAL',
+    registry: 'External' as const,
+    exportTo: spec.exportTo === undefined || spec.exportTo.length === 0 ? defaultExportTo : spec.exportTo,
+    ...(selector === undefined ? {} : { selector }),
+    labels: config.labels,
+    subjectAltNames: spec.subjectAltNames ?? [],
+    publishNotReady: false,
+    creationTimeMs: config.creationTimeMs,
+    origin: originOf(config),
+  }));
+}
+
+const resolutions: Readonly<Record<NonNullable<ServiceEntryConfig['spec']['resolution']>, Resolution>> = {
+  NONE: 'passthrough',
+  STATIC: 'client-side',
+  DNS: 'dns',
+  DNS_ROUND_ROBIN: 'dns-round-robin',
+  DYNAMIC_DNS: 'dynamic-dns',
+};
+
+/** An IP address or a CIDR block; a block of one address as that address. Undefined for anything else. */
+function normalAddress(address: string): string | undefined {
+  const [ip = '', bits, ...more] = address.split('/');
+  const family = isIP(ip);
+  if (family === 0 || more.length > 0) return undefined;
+  if (bits === undefined) return address;
+  const length = Number(bits);
+  const full = family === 4 ? 32 : 128;
+  if (!/^\d+$/.test(bits) || length > full) return undefined;
+  return length === full ? ip : address;
+}

@@ -1,0 +1,254 @@
+// Which DestinationRule governs a service for a proxy, and what its policy is for one port and subset.
+import type { DestinationRuleSpec } from '../api/gen/istio-types.js';
+import type { DestinationRuleConfig } from '../config/config.ts';
+import { originOf } from '../config/config.ts';
+import type { Hostname } from '../model/hostname.ts';
+import { compareSpecificity, resolveHost } from '../model/hostname.ts';
+import type { Origin } from '../model/origin.ts';
+import { originAt } from '../model/origin.ts';
+import { labelsMatch } from '../model/service.ts';
+import type { ProxyScope } from './resource.ts';
+import { visibleService } from './scope.ts';
+import type { World } from './world.ts';
+
+export type TrafficPolicy = NonNullable<DestinationRuleSpec['trafficPolicy']>;
+export type PortTrafficPolicy = NonNullable<TrafficPolicy['portLevelSettings']>[number];
+export type ConnectionPool = NonNullable<TrafficPolicy['connectionPool']>;
+export type LoadBalancer = NonNullable<TrafficPolicy['loadBalancer']>;
+export type OutlierDetection = NonNullable<TrafficPolicy['outlierDetection']>;
+
+/** A part of a DestinationRule and where it stands. Plain data: it may stand in a resource's input. */
+export interface SourcedPolicy {
+  readonly policy: TrafficPolicy;
+  readonly origin: Origin;
+}
+
+export interface Subset {
+  readonly name: string;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly trafficPolicy?: SourcedPolicy;
+  readonly origin: Origin;
+}
+
+/** One DestinationRule, or several of one namespace for exactly one host, merged. */
+export interface EffectiveDestinationRule {
+  /** The oldest one's. */
+  readonly namespace: string;
+  readonly name: string;
+  readonly version: string;
+  readonly host: Hostname;
+  readonly trafficPolicy?: SourcedPolicy;
+  readonly subsets: readonly Subset[];
+  /** Every rule that went in, oldest first. */
+  readonly origins: readonly Origin[];
+}
+
+/** The blocks of a traffic policy that are layered one by one. */
+export const policyBlocks = [
+  'connectionPool',
+  'loadBalancer',
+  'outlierDetection',
+  'tls',
+  'tunnel',
+  'proxyProtocol',
+  'retryBudget',
+] as const;
+export type PolicyBlock = (typeof policyBlocks)[number];
+
+/** What counts for one port and subset, with the place of each block. */
+export interface LayeredPolicy {
+  readonly policy: Omit<TrafficPolicy, 'portLevelSettings'>;
+  readonly origins: Readonly<Partial<Record<PolicyBlock, Origin>>>;
+}
+
+/**
+ * The DestinationRule of a service for this proxy. Looked for in the proxy's namespace, then in the
+ * service's, then in the root namespace; in the first that has any, the most specific host counts.
+ * Rules for exactly that host are merged where their exportTo allows it. A rule with workloadSelector
+ * counts in its own namespace alone, for the workloads that it selects, and before the others there.
+ * Proxies of the root namespace look there first only for what is private to it, so that rules meant
+ * for everybody do not hide the service's own. Source: Istio `PushContext.destinationRule`.
+ */
+export function destinationRuleFor(
+  world: World,
+  scope: ProxyScope,
+  hostname: Hostname,
+): EffectiveDestinationRule | undefined {
+  const { namespace, labels } = scope.node;
+  const rules = world.destinationRulesFor(hostname, namespace);
+  if (rules.length === 0) return undefined;
+  const { rootNamespace, domainSuffix, defaultDestinationRuleExportTo } = world.meshConfig();
+  const serviceNamespace = visibleService(world, scope, hostname)?.namespace;
+  const within = (owner: string, keep: (rule: DestinationRuleConfig) => boolean) =>
+    mostSpecific(
+      rules.filter((rule) => rule.namespace === owner && keep(rule)),
+      domainSuffix,
+    );
+  const isPrivate = (rule: DestinationRuleConfig): boolean =>
+    exportsOf(rule, defaultDestinationRuleExportTo).every((to) => to === '.' || to === rule.namespace);
+  const hasNoSelector = (rule: DestinationRuleConfig): boolean => selectorOf(rule) === undefined;
+  const candidates = [
+    () => within(namespace, namespace === rootNamespace ? isPrivate : () => true),
+    () => (serviceNamespace === undefined ? [] : within(serviceNamespace, hasNoSelector)),
+    () => within(rootNamespace, hasNoSelector),
+  ];
+  for (const candidate of candidates) {
+    const found = candidate();
+    if (found.length > 0) return choose(found, namespace, labels, domainSuffix);
+  }
+  return undefined;
+}
+
+/**
+ * The policy of one service port, for one subset or (undefined) the whole service.
+ * portLevelSettings replace the whole policy for their port, nothing is inherited. A subset's policy
+ * overlays the host's block by block; its portLevelSettings replace once more, but leave the host's
+ * tunnel, proxyProtocol and retryBudget, which they cannot hold. Source: Istio DestinationRule reference,
+ * `MergeSubsetTrafficPolicy`.
+ */
+export function layerPolicy(
+  rule: EffectiveDestinationRule | undefined,
+  servicePort: number,
+  subset?: Subset,
+): LayeredPolicy {
+  const layers = [rule?.trafficPolicy, subset?.trafficPolicy];
+  const policy: Record<string, unknown> = {};
+  const origins: Partial<Record<PolicyBlock, Origin>> = {};
+  const set = (block: PolicyBlock, value: unknown, origin: Origin): void => {
+    policy[block] = value;
+    origins[block] = originAt(origin, block);
+  };
+  for (const layer of layers) {
+    if (layer === undefined) continue;
+    const ports = layer.policy.portLevelSettings ?? [];
+    const index = ports.findIndex((entry) => entry.port?.number === servicePort);
+    const portLevel = ports[index];
+    for (const block of policyBlocks) {
+      const value = layer.policy[block];
+      if (portLevel !== undefined && isPortLevelBlock(block)) {
+        delete policy[block];
+        delete origins[block];
+        const own = portLevel[block];
+        if (own !== undefined) set(block, own, originAt(layer.origin, 'portLevelSettings', index));
+      } else if (value !== undefined && portLevel === undefined) set(block, value, layer.origin);
+    }
+  }
+  return { policy, origins };
+}
+
+function isPortLevelBlock(
+  block: PolicyBlock,
+): block is 'connectionPool' | 'loadBalancer' | 'outlierDetection' | 'tls' {
+  return (
+    block === 'connectionPool' || block === 'loadBalancer' || block === 'outlierDetection' || block === 'tls'
+  );
+}
+
+function selectorOf(rule: DestinationRuleConfig): Readonly<Record<string, string>> | undefined {
+  const { workloadSelector } = rule.spec;
+  return workloadSelector === undefined ? undefined : (workloadSelector.matchLabels ?? {});
+}
+
+function exportsOf(rule: DestinationRuleConfig, defaults: readonly string[]): readonly string[] {
+  if (selectorOf(rule) !== undefined) return ['.'];
+  const { exportTo } = rule.spec;
+  return exportTo === undefined || exportTo.length === 0 ? defaults : exportTo;
+}
+
+/** Those whose host is the most specific one; all of them cover the service already. */
+function mostSpecific(
+  rules: readonly DestinationRuleConfig[],
+  domainSuffix: string,
+): readonly DestinationRuleConfig[] {
+  const hosts = rules.map((rule) => hostOf(rule, domainSuffix));
+  const best = [...hosts].sort(compareSpecificity)[0];
+  return rules.filter((_rule, index) => hosts[index] === best);
+}
+
+function hostOf(rule: DestinationRuleConfig, domainSuffix: string): Hostname {
+  return resolveHost(rule.spec.host ?? '', rule.namespace, domainSuffix);
+}
+
+/** Of rules for one host: those selecting the workload, else those for everybody. */
+function choose(
+  rules: readonly DestinationRuleConfig[],
+  namespace: string,
+  labels: Readonly<Record<string, string>>,
+  domainSuffix: string,
+): EffectiveDestinationRule | undefined {
+  const selecting = rules.filter((rule) => {
+    const selector = selectorOf(rule);
+    return rule.namespace === namespace && selector !== undefined && labelsMatch(selector, labels);
+  });
+  const first = selecting[0];
+  if (first !== undefined) {
+    // Only rules with the same selector are merged.
+    const same = selecting.filter((rule) => sameEntries(selectorOf(rule) ?? {}, selectorOf(first) ?? {}));
+    return merge(same, domainSuffix);
+  }
+  const groups: DestinationRuleConfig[][] = [];
+  for (const rule of rules) {
+    if (selectorOf(rule) !== undefined) continue;
+    const group = groups.find(([oldest]) => oldest !== undefined && mayJoin(rule, oldest));
+    if (group === undefined) groups.push([rule]);
+    else group.push(rule);
+  }
+  // Rules that cannot be merged stand apart, and the youngest of those is taken (Istio: `SidecarScope.DestinationRule`).
+  const last = groups.at(-1);
+  return last === undefined ? undefined : merge(last, domainSuffix);
+}
+
+/** Whether whoever sees `oldest` sees `rule`, as far as the written lists tell. */
+function mayJoin(rule: DestinationRuleConfig, oldest: DestinationRuleConfig): boolean {
+  const exports = rule.spec.exportTo ?? [];
+  const others = oldest.spec.exportTo ?? [];
+  if (others.length === 0) return exports.length === 0;
+  return others.every((namespace) => exports.includes(namespace));
+}
+
+/** The oldest trafficPolicy is kept, subsets are added, of two with one name the older stays. */
+function merge(
+  rules: readonly DestinationRuleConfig[],
+  domainSuffix: string,
+): EffectiveDestinationRule | undefined {
+  const oldest = rules[0];
+  if (oldest === undefined) return undefined;
+  const owner = rules.find((rule) => rule.spec.trafficPolicy !== undefined);
+  const subsets = new Map<string, Subset>();
+  for (const rule of rules) {
+    for (const [index, subset] of (rule.spec.subsets ?? []).entries()) {
+      const name = subset.name ?? '';
+      if (subsets.has(name)) continue;
+      const origin = originOf(rule, 'spec', 'subsets', index);
+      const { trafficPolicy } = subset;
+      subsets.set(name, {
+        name,
+        labels: subset.labels ?? {},
+        origin,
+        ...(trafficPolicy === undefined
+          ? {}
+          : { trafficPolicy: { policy: trafficPolicy, origin: originAt(origin, 'trafficPolicy') } }),
+      });
+    }
+  }
+  return {
+    namespace: oldest.namespace,
+    name: oldest.name,
+    version: oldest.version,
+    host: hostOf(oldest, domainSuffix),
+    ...(owner?.spec.trafficPolicy === undefined
+      ? {}
+      : {
+          trafficPolicy: {
+            policy: owner.spec.trafficPolicy,
+            origin: originOf(owner, 'spec', 'trafficPolicy'),
+          },
+        }),
+    subsets: [...subsets.values()],
+    origins: rules.map((rule) => originOf(rule)),
+  };
+}
+
+function sameEntries(a: Readonly<Record<string, string>>, b: Readonly<Record<string, string>>): boolean {
+  return labelsMatch(a, b) && labelsMatch(b, a);
+}

@@ -1,0 +1,59 @@
+// Which ports of a workload its sidecar serves: those that Services selecting it name.
+import type { Service, ServicePort } from '../model/service.ts';
+import type { ProxyScope } from './resource.ts';
+import type { World } from './world.ts';
+
+/** One port of the workload, and the first service port that leads to it. */
+export interface InboundTarget {
+  readonly targetPort: number;
+  readonly service: Service;
+  readonly port: ServicePort;
+  /** Every service with a port that leads here, oldest first, `service` included. */
+  readonly services: readonly Service[];
+}
+
+/**
+ * The inbound ports of a sidecar, sorted by number; none for routers and in NONE mode, where only
+ * `Sidecar.ingress` would name some. Of several service ports with one target port the oldest service's
+ * first one counts, with its protocol. Source: Istio `buildInboundListeners`, `GetProxyServiceTargets`.
+ */
+export function inboundTargets(world: World, scope: ProxyScope): readonly InboundTarget[] {
+  const { type, interceptionMode, namespace, labels, ipAddresses } = scope.node;
+  if (type !== 'sidecar' || interceptionMode === 'NONE') return [];
+  const targets = new Map<number, InboundTarget>();
+  for (const service of world.servicesOfWorkload(namespace, labels, ipAddresses)) {
+    for (const port of service.ports) {
+      if (port.protocol === 'UDP') continue;
+      const targetPort = targetPortOf(world, scope, service, port);
+      if (targetPort === undefined) continue;
+      const known = targets.get(targetPort);
+      if (known === undefined) targets.set(targetPort, { targetPort, service, port, services: [service] });
+      else if (!known.services.includes(service))
+        targets.set(targetPort, { ...known, services: [...known.services, service] });
+    }
+  }
+  return [...targets.values()].sort((a, b) => a.targetPort - b.targetPort);
+}
+
+/** Undefined where the workload has no port of that name. */
+function targetPortOf(
+  world: World,
+  scope: ProxyScope,
+  service: Service,
+  port: ServicePort,
+): number | undefined {
+  const { ipAddresses } = scope.node;
+  if (service.selector === undefined) {
+    // The service lists its endpoints: the workload's own entry says which port it is.
+    const own = world
+      .endpoints(service.hostname, port.servicePort, service.namespace)
+      .find((endpoint) => ipAddresses.includes(endpoint.address));
+    return own?.endpointPort;
+  }
+  if (typeof port.targetPort !== 'string') return port.targetPort ?? port.servicePort;
+  for (const address of ipAddresses) {
+    const number = world.workloadPort(address, port.targetPort);
+    if (number !== undefined) return number;
+  }
+  return undefined;
+}

@@ -1,0 +1,316 @@
+// Istio's small worlds (families `xds` and `simulation` of its test data): clusters, endpoints and listeners.
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
+import type { JsonObject } from '@bufbuild/protobuf';
+import { describe, expect, test } from 'vitest';
+import { parse } from 'yaml';
+import type { TheirService } from '../../test/support/istio-objects.ts';
+import { ourService } from '../../test/support/istio-objects.ts';
+import { istioTestdata, reportFamily } from '../../test/support/istio-testdata.ts';
+import { proxyNode, worldOf } from '../../test/support/world.ts';
+import { messageToJson } from '../api/any.ts';
+import type { Config } from '../config/config.ts';
+import { readText } from '../config/reader.ts';
+import type { ProxyNode } from '../model/proxy-node.ts';
+import type { Service } from '../model/service.ts';
+import { clusters, endpoints, listeners } from './index.ts';
+import type { ProxyScope } from './resource.ts';
+import { proxyScope } from './scope.ts';
+import type { World } from './world.ts';
+
+interface TheirProxy {
+  readonly type?: string;
+  readonly namespace?: string;
+  readonly labels?: Readonly<Record<string, string>>;
+  readonly ipAddresses?: readonly string[];
+  readonly metadata?: Readonly<Record<string, unknown>>;
+}
+
+interface XdsCase {
+  readonly name: string;
+  readonly group: string;
+  readonly config?: string;
+  readonly configFile?: string;
+  readonly configFiles?: readonly string[];
+  readonly proxy: TheirProxy;
+  readonly meshConfig?: { readonly rootNamespace?: string };
+  readonly kubeObjectFilesByCluster?: unknown;
+  readonly meshNetworks?: unknown;
+  readonly expected?: XdsFacts;
+}
+
+type ByCluster = Readonly<Record<string, readonly string[]>>;
+
+interface XdsFacts {
+  /** EDS: cluster -> address:port. */
+  readonly endpoints?: ByCluster;
+  /** Inside the cluster. */
+  readonly clusterEndpoints?: ByCluster;
+  readonly edsClusters?: readonly string[];
+  readonly listeners?: readonly string[];
+  readonly cluster?: string;
+  readonly localityWeights?: Readonly<Record<string, number>>;
+  readonly endpointWeights?: Readonly<Record<string, number>>;
+}
+
+interface InboundCase {
+  readonly name: string;
+  readonly kind: string;
+  readonly proxy: TheirProxy;
+  readonly config?: string;
+  readonly meshConfig?: object;
+  readonly services?: readonly TheirService[];
+  readonly proxyServiceTargets?: readonly {
+    readonly service: string;
+    readonly servicePort: number;
+    readonly targetPort: number;
+  }[];
+  readonly expected?: { readonly clusters: ByCluster; readonly clusterServices: ByCluster };
+}
+
+/** What we do otherwise, or not yet. A case that passes nevertheless is a failure. */
+const ingress = 'Sidecar.ingress is refused';
+const localhost = 'MeshConfig.inboundTrafficPolicy LOCALHOST is refused';
+const known: Readonly<Record<string, string>> = {
+  'service scoping with ingress listener on a unix socket': ingress,
+  'Sidecar for a workload without service': ingress,
+  'InboundClusters / ingress to instance IP': ingress,
+  'InboundClusters / ingress without default endpoint': ingress,
+  'InboundClusters / multiple ingress': ingress,
+  'InboundClusters / single service, partial instance (LOCALHOST inbound policy)': localhost,
+  'InboundClusters / multiple services with same service port, different target (LOCALHOST inbound policy)':
+    localhost,
+  'InboundClusters / multiple services with same service port and target (LOCALHOST inbound policy)':
+    localhost,
+};
+
+const xdsFolder = istioTestdata('xds');
+const simulationFolder = istioTestdata('simulation');
+
+describe.skipIf(xdsFolder === undefined || simulationFolder === undefined)('istio-testdata: worlds', () => {
+  test('clusters, endpoints: Istio worlds of one cluster (partly C2.09, partly C3.01, C3.03, C3.16, partly C9.02)', (context) => {
+    const folder = xdsFolder ?? '';
+    const { cases } = JSON.parse(readFileSync(join(folder, 'cases.json'), 'utf8')) as {
+      cases: readonly XdsCase[];
+    };
+    const open = cases.filter(
+      (each) =>
+        each.kubeObjectFilesByCluster === undefined &&
+        each.meshNetworks === undefined &&
+        Object.keys(each.expected ?? {}).some((fact) => comparedFacts.has(fact)) &&
+        (each.meshConfig === undefined ||
+          Object.keys(each.meshConfig).every((key) => key === 'rootNamespace')),
+    );
+    const failures = failuresOf(open, (each) => xdsFailure(folder, each));
+    reportFamily(context, { family: 'xds', passed: open.length - failures, total: open.length });
+  });
+
+  test('clusters: Istio’s inbound clusters (C2.11, C2.12, partly C3.13)', (context) => {
+    const text = readFileSync(join(simulationFolder ?? '', 'cases.yaml'), 'utf8');
+    const { scenarios } = parse(text) as { scenarios: readonly InboundCase[] };
+    const open = scenarios.filter(
+      ({ kind, expected }) => kind === 'inbound-clusters' && expected !== undefined,
+    );
+    const failures = failuresOf(open, inboundFailure);
+    reportFamily(context, { family: 'simulation', passed: open.length - failures, total: open.length });
+  });
+});
+
+/** Expects that the known ones fail and no others; returns how many. */
+function failuresOf<Case extends { readonly name: string }>(
+  cases: readonly Case[],
+  failureOf: (each: Case) => string | undefined,
+): number {
+  const failures = new Map<string, string>();
+  for (const each of cases) {
+    const failure = failureOf(each);
+    if (failure !== undefined) failures.set(each.name, failure);
+  }
+  expect(Object.fromEntries([...failures].filter(([name]) => known[name] === undefined))).toEqual({});
+  const names = new Set(cases.map(({ name }) => name));
+  expect(Object.keys(known).filter((name) => names.has(name) && !failures.has(name))).toEqual([]);
+  return failures.size;
+}
+
+const comparedFacts = new Set([
+  'endpoints',
+  'clusterEndpoints',
+  'edsClusters',
+  'listeners',
+  'endpointWeights',
+]);
+
+function xdsFailure(folder: string, each: XdsCase): string | undefined {
+  const files = [...(each.configFiles ?? []), ...(each.configFile === undefined ? [] : [each.configFile])];
+  const texts = files.map((file) => readFileSync(join(folder, file), 'utf8'));
+  const world = worldOf(readLeniently([...texts, each.config ?? ''].join('\n---\n')), each.meshConfig ?? {});
+  const scope = proxyScope(world, ourProxy(each.proxy));
+  const facts = each.expected ?? {};
+  const ours: XdsFacts = {
+    ...(facts.endpoints === undefined
+      ? {}
+      : { endpoints: mapNames(facts.endpoints, (name) => edsAddresses(world, scope, name)) }),
+    ...(facts.clusterEndpoints === undefined
+      ? {}
+      : {
+          clusterEndpoints: mapNames(facts.clusterEndpoints, (name) => inlineAddresses(world, scope, name)),
+        }),
+    ...(facts.edsClusters === undefined ? {} : { edsClusters: endpoints.names(world, scope) }),
+    ...(facts.listeners === undefined ? {} : { listeners: listeners.names(world, scope) }),
+    ...(facts.endpointWeights === undefined ? {} : weightsOf(world, scope, facts.cluster ?? '')),
+  };
+  const theirs: XdsFacts = {
+    ...(facts.endpoints === undefined ? {} : { endpoints: sorted(facts.endpoints) }),
+    ...(facts.clusterEndpoints === undefined ? {} : { clusterEndpoints: sorted(facts.clusterEndpoints) }),
+    ...(facts.edsClusters === undefined ? {} : { edsClusters: sortedText(facts.edsClusters) }),
+    ...(facts.listeners === undefined ? {} : { listeners: sortedText(facts.listeners) }),
+    ...(facts.endpointWeights === undefined
+      ? {}
+      : { localityWeights: facts.localityWeights ?? {}, endpointWeights: facts.endpointWeights }),
+  };
+  return difference(ours, theirs);
+}
+
+function inboundFailure(each: InboundCase): string | undefined {
+  const world = worldOf(readLeniently(each.config ?? ''));
+  const targets = each.proxyServiceTargets ?? [];
+  const services = (each.services ?? []).flatMap((service) => backingServices(ourService(service), targets));
+  world.servicesOfWorkload = () => services;
+  const scope = proxyScope(world, ourProxy(each.proxy));
+  const names = clusters.names(world, scope).filter((name) => name.startsWith('inbound|'));
+  const ours = {
+    clusters: Object.fromEntries(names.map((name) => [name, inlineAddresses(world, scope, name)])),
+    clusterServices: Object.fromEntries(
+      names.map((name) => [name, sortedText(servicesOf(clusterJson(world, scope, name)))]),
+    ),
+  };
+  const { expected } = each;
+  return difference(ours, {
+    clusters: sorted(expected?.clusters ?? {}),
+    clusterServices: sorted(expected?.clusterServices ?? {}),
+  });
+}
+
+/** The service with the ports that the workload backs, if any. */
+function backingServices(
+  service: Service,
+  targets: NonNullable<InboundCase['proxyServiceTargets']>,
+): readonly Service[] {
+  const ports = service.ports.flatMap((port) => {
+    const target = targets.find(
+      (each) => each.service === service.hostname && each.servicePort === port.servicePort,
+    );
+    return target === undefined ? [] : [{ ...port, targetPort: target.targetPort }];
+  });
+  return ports.length === 0 ? [] : [{ ...service, ports, selector: {} }];
+}
+
+function ourProxy({
+  namespace = 'default',
+  labels = {},
+  ipAddresses = ['1.1.1.1'],
+  type,
+}: TheirProxy): ProxyNode {
+  return proxyNode({ namespace, labels, ipAddresses, type: type === 'gateway' ? 'router' : 'sidecar' });
+}
+
+/** Refused objects are left out, as they are where the program runs. */
+function readLeniently(text: string): readonly Config[] {
+  return readText('istio.yaml', text).configs;
+}
+
+function mapNames(names: ByCluster, look: (name: string) => readonly string[]): ByCluster {
+  return Object.fromEntries(Object.keys(names).map((name) => [name, look(name)]));
+}
+
+interface LoadAssignmentJson {
+  readonly endpoints?: readonly {
+    readonly locality?: { readonly region?: string };
+    readonly loadBalancingWeight?: number;
+    readonly lbEndpoints?: readonly {
+      readonly loadBalancingWeight?: number;
+      readonly endpoint: {
+        readonly address: {
+          readonly socketAddress?: { readonly address: string; readonly portValue: number };
+          readonly pipe?: { readonly path: string };
+        };
+      };
+    }[];
+  }[];
+}
+
+function edsJson(world: World, scope: ProxyScope, name: string): LoadAssignmentJson {
+  const input = endpoints.input(world, scope, name);
+  return input === undefined
+    ? {}
+    : (messageToJson(endpoints.schema, endpoints.build(input).message) as LoadAssignmentJson);
+}
+
+function edsAddresses(world: World, scope: ProxyScope, name: string): readonly string[] {
+  return addressesIn(edsJson(world, scope, name));
+}
+
+function clusterJson(world: World, scope: ProxyScope, name: string): JsonObject {
+  const input = clusters.input(world, scope, name);
+  return input === undefined
+    ? {}
+    : (messageToJson(clusters.schema, clusters.build(input).message) as JsonObject);
+}
+
+function inlineAddresses(world: World, scope: ProxyScope, name: string): readonly string[] {
+  return addressesIn((clusterJson(world, scope, name)['loadAssignment'] ?? {}) as LoadAssignmentJson);
+}
+
+/** Each address once: two ServiceEntries may name the same one. */
+function addressesIn({ endpoints: localities = [] }: LoadAssignmentJson): readonly string[] {
+  const addresses = localities
+    .flatMap(({ lbEndpoints = [] }) => lbEndpoints)
+    .map(({ endpoint: { address } }) =>
+      address.socketAddress === undefined
+        ? (address.pipe?.path ?? '')
+        : `${address.socketAddress.address}:${address.socketAddress.portValue}`,
+    );
+  return sortedText(addresses);
+}
+
+function weightsOf(world: World, scope: ProxyScope, name: string): XdsFacts {
+  const { endpoints: localities = [] } = edsJson(world, scope, name);
+  return {
+    localityWeights: Object.fromEntries(
+      localities.map(({ locality, loadBalancingWeight = 0 }) => [
+        locality?.region ?? '',
+        loadBalancingWeight,
+      ]),
+    ),
+    endpointWeights: Object.fromEntries(
+      localities
+        .flatMap(({ lbEndpoints = [] }) => lbEndpoints)
+        .map(({ endpoint, loadBalancingWeight = 0 }) => [
+          endpoint.address.socketAddress?.address ?? '',
+          loadBalancingWeight,
+        ]),
+    ),
+  };
+}
+
+function servicesOf(cluster: JsonObject): readonly string[] {
+  const { metadata } = cluster as {
+    metadata?: { filterMetadata?: { istio?: { services?: readonly { host: string }[] } } };
+  };
+  return (metadata?.filterMetadata?.istio?.services ?? []).map(({ host }) => host);
+}
+
+function difference(ours: unknown, theirs: unknown): string | undefined {
+  return isDeepStrictEqual(ours, theirs)
+    ? undefined
+    : `ours ${JSON.stringify(ours)}, Istio's ${JSON.stringify(theirs)}`;
+}
+
+function sorted(lists: ByCluster): ByCluster {
+  return Object.fromEntries(Object.entries(lists).map(([name, list]) => [name, sortedText(list)]));
+}
+
+function sortedText(texts: readonly string[]): readonly string[] {
+  return [...new Set(texts)].sort((a, b) => (a < b ? -1 : a > b ? 1 : 0));
+}

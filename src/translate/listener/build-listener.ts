@@ -1,0 +1,158 @@
+// ListenerInput -> Listener with its provenance.
+import type { MessageInitShape } from '@bufbuild/protobuf';
+import { create } from '@bufbuild/protobuf';
+import type { Address } from '../../api/gen/envoy/config/core/v3/address_pb.js';
+import { AddressSchema } from '../../api/gen/envoy/config/core/v3/address_pb.js';
+import { TrafficDirection } from '../../api/gen/envoy/config/core/v3/base_pb.js';
+import type {
+  FilterChain,
+  FilterChainMatch,
+  ListenerFilterChainMatchPredicate,
+} from '../../api/gen/envoy/config/listener/v3/listener_components_pb.js';
+import {
+  FilterChainMatchSchema,
+  FilterChainSchema,
+  ListenerFilterChainMatchPredicateSchema,
+  ListenerFilterSchema,
+} from '../../api/gen/envoy/config/listener/v3/listener_components_pb.js';
+import { ListenerSchema } from '../../api/gen/envoy/config/listener/v3/listener_pb.js';
+import { HttpInspectorSchema } from '../../api/gen/envoy/extensions/filters/listener/http_inspector/v3/http_inspector_pb.js';
+import { OriginalDstSchema } from '../../api/gen/envoy/extensions/filters/listener/original_dst/v3/original_dst_pb.js';
+import { TlsInspectorSchema } from '../../api/gen/envoy/extensions/filters/listener/tls_inspector/v3/tls_inspector_pb.js';
+import { parseCidr } from '../../model/cidr.ts';
+import { configMetadata, durationOfMs, pack } from '../proto-values.ts';
+import type { Built, Provenance } from '../resource.ts';
+import { buildAccessLog } from './access-log.ts';
+import { buildHttpConnectionManager, httpConnectionManagerName } from './http-connection-manager.ts';
+import type { ChainInput, ChainMatchInput, ListenerInput, SocketAddressInput } from './listener-input.ts';
+import { buildTcpProxy, tcpProxyName } from './tcp-proxy.ts';
+
+export function buildListener(input: ListenerInput): Built<typeof ListenerSchema> {
+  const { defaultChain, accessLog } = input;
+  const message = create(ListenerSchema, {
+    name: input.name,
+    address: addressOf(input.address),
+    additionalAddresses: input.additionalAddresses.map((address) => ({ address: addressOf(address) })),
+    trafficDirection: input.direction === 'INBOUND' ? TrafficDirection.INBOUND : TrafficDirection.OUTBOUND,
+    filterChains: input.chains.map(buildChain),
+    ...(defaultChain === undefined ? {} : { defaultFilterChain: buildChain(defaultChain) }),
+    listenerFilters: listenerFilters(input),
+    continueOnListenerFiltersTimeout: input.continueOnListenerFiltersTimeout,
+    ...(input.listenerFiltersTimeoutMs === undefined
+      ? {}
+      : { listenerFiltersTimeout: durationOfMs(input.listenerFiltersTimeoutMs) }),
+    ...(input.bindToPort ? {} : { bindToPort: false }),
+    ...(input.useOriginalDst ? { useOriginalDst: true } : {}),
+    ...(input.transparent ? { transparent: true } : {}),
+    // A connection without a chain reaches no filter: the listener itself must log it.
+    accessLog: accessLog === undefined ? [] : [buildAccessLog(accessLog, ['NR'])],
+  });
+  return { name: input.name, message, provenance: provenanceOf(input) };
+}
+
+function buildChain(input: ChainInput): FilterChain {
+  const match = matchOf(input.match);
+  return create(FilterChainSchema, {
+    name: input.name,
+    ...(match === undefined ? {} : { filterChainMatch: match }),
+    filters: [
+      input.filter.kind === 'http'
+        ? {
+            name: httpConnectionManagerName,
+            configType: { case: 'typedConfig', value: buildHttpConnectionManager(input.filter) },
+          }
+        : { name: tcpProxyName, configType: { case: 'typedConfig', value: buildTcpProxy(input.filter) } },
+    ],
+    ...(input.config === undefined ? {} : { metadata: configMetadata(input.config) }),
+  });
+}
+
+/** Undefined: everything. */
+function matchOf(match: ChainMatchInput): FilterChainMatch | undefined {
+  if (Object.keys(match).length === 0) return undefined;
+  return create(FilterChainMatchSchema, {
+    ...(match.destinationPort === undefined ? {} : { destinationPort: match.destinationPort }),
+    prefixRanges: (match.prefixRanges ?? []).flatMap((text) => {
+      const cidr = parseCidr(text);
+      return cidr === undefined ? [] : [{ addressPrefix: cidr.address, prefixLen: cidr.prefixLength }];
+    }),
+    serverNames: [...(match.serverNames ?? [])],
+    transportProtocol: match.transportProtocol ?? '',
+    applicationProtocols: [...(match.applicationProtocols ?? [])],
+  });
+}
+
+/** What the chains need to know of a connection, in the order in which it must be found out. */
+function listenerFilters(input: ListenerInput): MessageInitShape<typeof ListenerFilterSchema>[] {
+  const disabled = portPredicate(input.httpInspectorDisabledPorts);
+  return [
+    // First, for ports are matched against the original destination.
+    ...(input.originalDstFilter
+      ? [{ name: 'envoy.filters.listener.original_dst', config: pack(OriginalDstSchema, {}) }]
+      : []),
+    // Before HTTP is looked for: what is TLS is not looked at any further.
+    ...(input.tlsInspector
+      ? [
+          {
+            name: 'envoy.filters.listener.tls_inspector',
+            // Most hellos fit; a buffer per connection of Envoy's 64 KiB would be a burden.
+            config: pack(TlsInspectorSchema, { initialReadBufferSize: 512 }),
+          },
+        ]
+      : []),
+    ...(input.httpInspector
+      ? [
+          {
+            name: 'envoy.filters.listener.http_inspector',
+            config: pack(HttpInspectorSchema, {}),
+            filterDisabled: disabled,
+          },
+        ]
+      : []),
+  ].map(({ name, config, ...rest }) => ({
+    name,
+    configType: { case: 'typedConfig' as const, value: config },
+    ...('filterDisabled' in rest && rest.filterDisabled !== undefined
+      ? { filterDisabled: rest.filterDisabled }
+      : {}),
+  }));
+}
+
+/** Undefined for no ports. */
+function portPredicate(ports: readonly number[]): ListenerFilterChainMatchPredicate | undefined {
+  const rules = ports.map((port) =>
+    create(ListenerFilterChainMatchPredicateSchema, {
+      rule: { case: 'destinationPortRange', value: { start: port, end: port + 1 } },
+    }),
+  );
+  if (rules.length < 2) return rules[0];
+  return create(ListenerFilterChainMatchPredicateSchema, { rule: { case: 'orMatch', value: { rules } } });
+}
+
+function addressOf({ address, port }: SocketAddressInput): Address {
+  return create(AddressSchema, {
+    address: {
+      case: 'socketAddress',
+      value: { address, portSpecifier: { case: 'portValue', value: port } },
+    },
+  });
+}
+
+function provenanceOf(input: ListenerInput): readonly Provenance[] {
+  const provenance: Provenance[] = [];
+  if (input.origin !== undefined) provenance.push({ at: '', origin: input.origin });
+  for (const [index, chain] of input.chains.entries())
+    provenance.push(...chainProvenance(chain, `filterChains[${index}]`));
+  if (input.defaultChain !== undefined)
+    provenance.push(...chainProvenance(input.defaultChain, 'defaultFilterChain'));
+  return provenance;
+}
+
+function chainProvenance(chain: ChainInput, at: string): readonly Provenance[] {
+  const own = chain.origin === undefined ? [] : [{ at, origin: chain.origin }];
+  if (chain.filter.kind === 'http') return own;
+  const clusters = chain.filter.clusters.flatMap(({ origin }, index) =>
+    origin === undefined ? [] : [{ at: `${at}.filters[0].weightedClusters.clusters[${index}]`, origin }],
+  );
+  return chain.filter.clusters.length > 1 ? [...own, ...clusters] : own;
+}

@@ -1,0 +1,113 @@
+// The HTTP connection manager of every listener, and the order of its filters.
+import type { MessageInitShape } from '@bufbuild/protobuf';
+import { create } from '@bufbuild/protobuf';
+import type { Any } from '@bufbuild/protobuf/wkt';
+import { packAny } from '../../api/any.ts';
+import { ApiVersion } from '../../api/gen/envoy/config/core/v3/config_source_pb.js';
+import { CorsSchema } from '../../api/gen/envoy/extensions/filters/http/cors/v3/cors_pb.js';
+import { HTTPFaultSchema } from '../../api/gen/envoy/extensions/filters/http/fault/v3/fault_pb.js';
+import { RouterSchema } from '../../api/gen/envoy/extensions/filters/http/router/v3/router_pb.js';
+import type { HttpFilterSchema } from '../../api/gen/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager_pb.js';
+import {
+  HttpConnectionManager_CodecType,
+  HttpConnectionManager_ForwardClientCertDetails,
+  HttpConnectionManagerSchema,
+} from '../../api/gen/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager_pb.js';
+import { durationOfMs, pack } from '../proto-values.ts';
+import { corsFilterName, faultFilterName } from '../route/filters.ts';
+import { buildInboundRoutes } from '../route/inbound-route.ts';
+import { buildAccessLog } from './access-log.ts';
+import type { HttpFilterInput } from './listener-input.ts';
+
+export const httpConnectionManagerName = 'envoy.filters.network.http_connection_manager';
+
+type ManagerInit = MessageInitShape<typeof HttpConnectionManagerSchema>;
+
+/** Source: Istio `buildHTTPConnectionManager` and the callers of it. */
+export function buildHttpConnectionManager(input: HttpFilterInput): Any {
+  const noTimeout = durationOfMs(0);
+  return packAny(
+    HttpConnectionManagerSchema,
+    create(HttpConnectionManagerSchema, {
+      ...identityOf(input),
+      ...protocolOptionsOf(input),
+      codecType: HttpConnectionManager_CodecType.AUTO,
+      statPrefix: input.statPrefix,
+      routeSpecifier: routeSpecifierOf(input),
+      httpFilters: httpFilters(),
+      // Streams may be silent for as long as they like: Envoy would end them after five minutes.
+      streamIdleTimeout: noTimeout,
+      // Paths are compared in one form, `/a/../b` is `/b` (traps, row 1).
+      normalizePath: true,
+      useRemoteAddress: input.side === 'gateway',
+      xffNumTrustedHops: input.trustedProxies ?? 0,
+      upgradeConfigs: [{ upgradeType: 'websocket' }],
+      proxy100Continue: true,
+      accessLog: input.accessLog === undefined ? [] : [buildAccessLog(input.accessLog)],
+    }),
+  );
+}
+
+/**
+ * Outbound answers as `envoy`, the others as `istio-envoy`. Gateways trust nobody's client certificate header,
+ * inbound adds its own to it.
+ */
+function identityOf(input: HttpFilterInput) {
+  switch (input.side) {
+    case 'outbound':
+    case 'http-proxy':
+      return {};
+    case 'inbound':
+      return {
+        serverName: 'istio-envoy',
+        forwardClientCertDetails: HttpConnectionManager_ForwardClientCertDetails.APPEND_FORWARD,
+        setCurrentClientCertDetails: { subject: true, uri: true, dns: true },
+      };
+    case 'gateway':
+      return {
+        serverName: 'istio-envoy',
+        forwardClientCertDetails: HttpConnectionManager_ForwardClientCertDetails.SANITIZE_SET,
+        setCurrentClientCertDetails: { subject: true, uri: true, dns: true, cert: true },
+      };
+    default:
+      return input.side satisfies never;
+  }
+}
+
+function protocolOptionsOf(input: HttpFilterInput) {
+  const absolute = input.side === 'http-proxy' ? { allowAbsoluteUrl: true } : {};
+  const http10 = input.http10 ? { acceptHttp10: true } : {};
+  const http1 = { ...absolute, ...http10 };
+  return {
+    ...(Object.keys(http1).length === 0 ? {} : { httpProtocolOptions: http1 }),
+    ...(input.http2 ? { http2ProtocolOptions: {} } : {}),
+  };
+}
+
+function routeSpecifierOf({ routes }: HttpFilterInput): NonNullable<ManagerInit['routeSpecifier']> {
+  if ('inline' in routes) return { case: 'routeConfig', value: buildInboundRoutes(routes.inline) };
+  return {
+    case: 'rds',
+    value: {
+      routeConfigName: routes.rds,
+      configSource: {
+        configSourceSpecifier: { case: 'ads', value: {} },
+        // The listener waits for its routes as long as it takes.
+        initialFetchTimeout: durationOfMs(0),
+        resourceApiVersion: ApiVersion.V3,
+      },
+    },
+  };
+}
+
+/** The order counts: requests meet them from first to last. Authentication, authorization and telemetry join later. */
+function httpFilters(): MessageInitShape<typeof HttpFilterSchema>[] {
+  return [
+    // A fault is the network's: it comes before anything answers for the upstream.
+    { name: faultFilterName, config: pack(HTTPFaultSchema, {}) },
+    // Answers preflight requests, so that they never reach the upstream.
+    { name: corsFilterName, config: pack(CorsSchema, {}) },
+    // Forwards: nothing can come after it.
+    { name: 'envoy.filters.http.router', config: pack(RouterSchema, {}) },
+  ].map(({ name, config }) => ({ name, configType: { case: 'typedConfig' as const, value: config } }));
+}

@@ -1,0 +1,112 @@
+// What listeners are built from: plain data, compared by structure.
+import type { Origin } from '../../model/origin.ts';
+import type { ConfigIdentity } from '../proto-values.ts';
+import type { InboundRouteInput } from '../route/inbound-route.ts';
+
+export interface SocketAddressInput {
+  readonly address: string;
+  readonly port: number;
+}
+
+export interface ListenerInput {
+  readonly name: string;
+  readonly address: SocketAddressInput;
+  readonly additionalAddresses: readonly SocketAddressInput[];
+  readonly direction: 'INBOUND' | 'OUTBOUND';
+  /** False: connections come from another listener, by their original destination. */
+  readonly bindToPort: boolean;
+  /** Connections are handed to the listener of their original destination, if there is one. */
+  readonly useOriginalDst: boolean;
+  /** The socket option of TPROXY: connections keep the client's source address. */
+  readonly transparent: boolean;
+  readonly originalDstFilter: boolean;
+  readonly tlsInspector: boolean;
+  readonly httpInspector: boolean;
+  /** Destination ports on which the HTTP inspector stays away: what is said there is known. */
+  readonly httpInspectorDisabledPorts: readonly number[];
+  /** Undefined: Envoy's 15 seconds. 0: inspectors wait for ever. */
+  readonly listenerFiltersTimeoutMs?: number;
+  readonly continueOnListenerFiltersTimeout: boolean;
+  /** Logs connections for which there is no chain. */
+  readonly accessLog?: AccessLogInput;
+  readonly chains: readonly ChainInput[];
+  readonly defaultChain?: ChainInput;
+  /** What the listener as a whole stands for. */
+  readonly origin?: Origin;
+}
+
+export interface ChainInput {
+  /** Why the chain is there, for readers of the input; mTLS chains will be entries of the same list. */
+  readonly reason: ChainReason;
+  /** Empty: chains of outbound and gateway listeners have none. */
+  readonly name: string;
+  readonly match: ChainMatchInput;
+  readonly filter: HttpFilterInput | TcpFilterInput;
+  /** The user's rule that made it, for metadata. */
+  readonly config?: ConfigIdentity;
+  readonly origin?: Origin;
+}
+
+export type ChainReason =
+  | 'service-http'
+  | 'service-tcp'
+  | 'virtual-service-tcp'
+  | 'virtual-service-tls'
+  | 'fallthrough'
+  | 'blackhole'
+  | 'passthrough-http'
+  | 'passthrough-tcp'
+  | 'inbound-plaintext-http'
+  | 'inbound-plaintext-tcp'
+  | 'gateway-http'
+  | 'gateway-tcp'
+  | 'gateway-tls-passthrough'
+  | 'http-proxy';
+
+/** All that is given must hold; nothing given: every connection. */
+export interface ChainMatchInput {
+  readonly destinationPort?: number;
+  /** As `formatCidr` writes them. */
+  readonly prefixRanges?: readonly string[];
+  readonly serverNames?: readonly string[];
+  readonly transportProtocol?: 'raw_buffer' | 'tls';
+  readonly applicationProtocols?: readonly string[];
+}
+
+export interface HttpFilterInput {
+  readonly kind: 'http';
+  readonly side: 'outbound' | 'inbound' | 'gateway' | 'http-proxy';
+  readonly statPrefix: string;
+  readonly routes: { readonly rds: string } | { readonly inline: InboundRouteInput };
+  /** Whether HTTP/1.0 is let in. */
+  readonly http10: boolean;
+  /** Whether the port is known to speak HTTP/2. */
+  readonly http2: boolean;
+  /** Proxies in front of a gateway whose x-forwarded-for is believed; absent: none. */
+  readonly trustedProxies?: number;
+  readonly accessLog?: AccessLogInput;
+}
+
+export interface TcpFilterInput {
+  readonly kind: 'tcp';
+  readonly statPrefix: string;
+  /** More than one: each connection goes to one of them, by weight. */
+  readonly clusters: readonly {
+    readonly cluster: string;
+    readonly weight: number;
+    readonly origin?: Origin;
+  }[];
+  /** Go notation; absent: Envoy's hour. */
+  readonly idleTimeout?: string;
+  readonly maxConnectionDuration?: string;
+  /** Whether the client's address chooses the endpoint. */
+  readonly hashBySource: boolean;
+  readonly accessLog?: AccessLogInput;
+}
+
+export interface AccessLogInput {
+  readonly path: string;
+  readonly encoding: 'TEXT' | 'JSON';
+  /** Empty: Istio's default format. */
+  readonly format: string;
+}

@@ -1,0 +1,130 @@
+// The terminal filters that listeners share: to a service, to a VirtualService's destinations, through, or nowhere.
+import type { VirtualServiceSpec } from '../../api/gen/istio-types.js';
+import type { VirtualServiceConfig } from '../../config/config.ts';
+import { blackHoleCluster, formatClusterName, passthroughCluster } from '../../model/cluster-name.ts';
+import type { Hostname } from '../../model/hostname.ts';
+import { resolveHost } from '../../model/hostname.ts';
+import type { Origin } from '../../model/origin.ts';
+import { originAt } from '../../model/origin.ts';
+import type { Service } from '../../model/service.ts';
+import type { EffectiveDestinationRule } from '../destination-rule.ts';
+import { destinationRuleFor, layerPolicy } from '../destination-rule.ts';
+import type { ProxyScope } from '../resource.ts';
+import { egressProxyCluster, outboundTrafficPolicyOf, visibleService } from '../scope.ts';
+import type { World } from '../world.ts';
+import { accessLogInput } from './access-log.ts';
+import type { AccessLogInput, TcpFilterInput } from './listener-input.ts';
+
+export type TcpRoutes = NonNullable<NonNullable<VirtualServiceSpec['tcp']>[number]['route']>;
+
+/** `accessLog` is left out where the mesh has none. */
+export function withAccessLog(world: World): { readonly accessLog?: AccessLogInput } {
+  const accessLog = accessLogInput(world.meshConfig());
+  return accessLog === undefined ? {} : { accessLog };
+}
+
+/** To one cluster, without settings of a DestinationRule. */
+export function plainTcp(world: World, cluster: string): TcpFilterInput {
+  return {
+    kind: 'tcp',
+    statPrefix: cluster,
+    clusters: [{ cluster, weight: 1 }],
+    hashBySource: false,
+    ...withAccessLog(world),
+  };
+}
+
+/** Nowhere: the connection is closed. Not logged, as in Istio. */
+export function blackholeTcp(): TcpFilterInput {
+  return {
+    kind: 'tcp',
+    statPrefix: blackHoleCluster,
+    clusters: [{ cluster: blackHoleCluster, weight: 1 }],
+    hashBySource: false,
+  };
+}
+
+/** What no service is known for: to the egress proxy, to where it wanted to go, or nowhere (REGISTRY_ONLY). */
+export function catchAllTcp(world: World, scope: ProxyScope): TcpFilterInput {
+  const allowed = outboundTrafficPolicyOf(world, scope) === 'ALLOW_ANY';
+  const onward = egressProxyCluster(world, scope) ?? passthroughCluster;
+  return plainTcp(world, allowed ? onward : blackHoleCluster);
+}
+
+/** To a service port as a whole. */
+export function serviceTcp(
+  world: World,
+  scope: ProxyScope,
+  hostname: Hostname,
+  servicePort: number,
+): TcpFilterInput {
+  const cluster = formatClusterName({ direction: 'outbound', servicePort, subset: '', hostname });
+  const rule = destinationRuleFor(world, scope, hostname);
+  return { ...plainTcp(world, cluster), ...connectionSettings(rule, servicePort, '') };
+}
+
+/**
+ * To the destinations of a `tcp` or `tls` rule, those of weight 0 left out where there are several. Undefined
+ * where nothing is left. Settings are those of the first destination's DestinationRule.
+ * Source: Istio `buildOutboundNetworkFilters`.
+ */
+export function routedTcp(
+  world: World,
+  scope: ProxyScope,
+  config: VirtualServiceConfig,
+  routes: TcpRoutes,
+  listenPort: number,
+  origin: Origin,
+): TcpFilterInput | undefined {
+  const resolved = routes.map(({ destination, weight }, index) => {
+    const named = resolveHost(destination?.host ?? '', config.namespace, world.meshConfig().domainSuffix);
+    const service = visibleService(world, scope, named);
+    const servicePort = destination?.port?.number ?? onlyPort(service) ?? listenPort;
+    const hostname = service?.aliasOf ?? named;
+    const subset = destination?.subset ?? '';
+    return {
+      cluster: formatClusterName({ direction: 'outbound', servicePort, subset, hostname }),
+      hostname,
+      servicePort,
+      subset,
+      weight: routes.length === 1 ? 1 : (weight ?? 0),
+      origin: originAt(origin, 'route', index),
+    };
+  });
+  const first = resolved[0];
+  const clusters = resolved
+    .filter(({ weight }) => weight > 0)
+    .map((each) => ({ cluster: each.cluster, weight: each.weight, origin: each.origin }));
+  if (first === undefined || clusters.length === 0) return undefined;
+  const rule = destinationRuleFor(world, scope, first.hostname);
+  const subset = resolved.length === 1 ? first.subset : '';
+  return {
+    kind: 'tcp',
+    statPrefix: resolved.length === 1 ? first.cluster : `${config.name}.${config.namespace}`,
+    clusters,
+    hashBySource: false,
+    ...withAccessLog(world),
+    ...connectionSettings(rule, first.servicePort, subset),
+  };
+}
+
+function onlyPort(service: Service | undefined): number | undefined {
+  return service?.ports.length === 1 ? service.ports[0]?.servicePort : undefined;
+}
+
+/** What of a DestinationRule tcp_proxy needs to know; the rest is the cluster's. */
+function connectionSettings(
+  rule: EffectiveDestinationRule | undefined,
+  servicePort: number,
+  subset: string,
+): Partial<TcpFilterInput> {
+  if (rule === undefined) return {};
+  const named = rule.subsets.find(({ name }) => name === subset);
+  const { connectionPool, loadBalancer } = layerPolicy(rule, servicePort, named).policy;
+  const { idleTimeout, maxConnectionDuration } = connectionPool?.tcp ?? {};
+  return {
+    ...(idleTimeout === undefined ? {} : { idleTimeout }),
+    ...(maxConnectionDuration === undefined ? {} : { maxConnectionDuration }),
+    ...(loadBalancer?.consistentHash?.useSourceIp === true ? { hashBySource: true } : {}),
+  };
+}

@@ -1,0 +1,33 @@
+// Listeners: LDS.
+import { ListenerSchema } from '../api/gen/envoy/config/listener/v3/listener_pb.js';
+import { buildListener } from './listener/build-listener.ts';
+import { gatewayListeners } from './listener/gateway.ts';
+import { virtualInbound } from './listener/inbound.ts';
+import type { ListenerInput } from './listener/listener-input.ts';
+import { outboundListeners } from './listener/outbound.ts';
+import { httpProxy, virtualOutbound } from './listener/virtual-outbound.ts';
+import type { ProxyScope, ResourceKind } from './resource.ts';
+import type { World } from './world.ts';
+
+/** Listeners 15021 and 15090 are the bootstrap's. */
+export const listeners: ResourceKind<ListenerInput, typeof ListenerSchema> = {
+  schema: ListenerSchema,
+  shortName: 'LDS',
+  names: (world, scope) => [...listenerInputs(world, scope).keys()].sort(),
+  input: (world, scope, name) => listenerInputs(world, scope).get(name),
+  build: buildListener,
+};
+
+/** All of a proxy's listeners by name: whether one may stand depends on the others. */
+export function listenerInputs(world: World, scope: ProxyScope): ReadonlyMap<string, ListenerInput> {
+  return world.derive(`listeners/${scope.key}`, () => {
+    const inputs =
+      scope.node.type === 'router' ? gatewayListeners(world, scope) : sidecarListeners(world, scope);
+    return new Map(inputs.map((input) => [input.name, input]));
+  });
+}
+
+function sidecarListeners(world: World, scope: ProxyScope): readonly ListenerInput[] {
+  const special = [virtualOutbound(world, scope), virtualInbound(world, scope), httpProxy(world, scope)];
+  return [...outboundListeners(world, scope), ...special.filter((input) => input !== undefined)];
+}

@@ -1,0 +1,190 @@
+// Istio's function-level cases (family `units` of its test data) about routes, gateways and addresses.
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { JsonValue } from '@bufbuild/protobuf';
+import { describe, expect, test } from 'vitest';
+import type { TheirObject } from '../../../test/support/istio-objects.ts';
+import { configOf } from '../../../test/support/istio-objects.ts';
+import { istioTestdata, reportFamily } from '../../../test/support/istio-testdata.ts';
+import { gatewayPod } from '../../../test/support/translated.ts';
+import { proxyNode, worldOf } from '../../../test/support/world.ts';
+import { messageToJson } from '../../api/any.ts';
+import { RouteSchema } from '../../api/gen/envoy/config/route/v3/route_components_pb.js';
+import type { VirtualServiceConfig } from '../../config/config.ts';
+import { parseCidr } from '../../model/cidr.ts';
+import { resolveGatewayName } from '../../model/gateway-name.ts';
+import { mergedGateways } from '../gateway/servers.ts';
+import { proxyScope } from '../scope.ts';
+import { buildRoute, serviceOperation } from './build-route.ts';
+import { bracketed, hostAndPort } from './domains.ts';
+import { faultFilterName } from './filters.ts';
+import { isCatchAll } from './match.ts';
+import type { HttpMatch, HttpRule } from './route-input.ts';
+import { ruleRoutes } from './rules.ts';
+
+interface UnitCase {
+  readonly name: string;
+  readonly group: string;
+  readonly in: never;
+  readonly expected?: never;
+}
+
+/** Returns what we say and what Istio says. */
+type Check = (given: never, expected: never) => readonly [ours: unknown, theirs: unknown];
+
+/** What we do otherwise, or not yet, by name. One that passes nevertheless is a failure. */
+const tls = 'TLS servers are refused by validation';
+const known: Readonly<Record<string, string>> = {
+  'model.MergeGateways: listenerset-cert-cross-ns-allowed': tls,
+  'model.MergeGateways: listenerset-cert-same-ns': tls,
+  'model.MergeGateways: simple-passthrough': tls,
+};
+
+const checks: Readonly<Record<string, Check>> = {
+  'pilot/pkg/model.MergeGateways': (
+    { gwConfig }: { gwConfig: readonly Partial<TheirObject>[] },
+    { serversForRouteNum }: { serversForRouteNum: Record<string, number> },
+  ) => [routesOfGateways(gwConfig), serversForRouteNum],
+  'pilot/pkg/model.ResolveGatewayName': (
+    { gateway, namespace }: { gateway: string; namespace: string },
+    { resolved }: { resolved: string },
+  ) => [resolveGatewayName(gateway, namespace), resolved],
+  'pilot/pkg/networking/core/route.IsCatchAllRoute': (
+    { route }: { route: { match: EnvoyMatch } },
+    { want }: { want: boolean },
+  ) => [isCatchAll(istioMatch(route.match)), want],
+  'pilot/pkg/networking/core/route.MirrorPercent': ({ route }: { route: HttpRule }, { want }: Wanted) => [
+    mirrorOf({ ...route, mirror: { host: 'a' } }),
+    want,
+  ],
+  'pilot/pkg/networking/core/route.MirrorPercentByPolicy': (
+    { policy }: { policy: NonNullable<HttpRule['mirrors']>[number] },
+    { want }: Wanted,
+  ) => [mirrorOf({ mirrors: [{ ...policy, destination: { host: 'a' } }] }), want],
+  'pilot/pkg/networking/core/route.SourceMatchHTTP': (
+    { args }: { args: { match: HttpMatch; proxyNamespace: string } },
+    { want }: { want: boolean },
+  ) => [routesFor({ match: [args.match] }, args.proxyNamespace).length > 0, want],
+  'pilot/pkg/networking/core/route.TranslateFault': (
+    { fault }: { fault: NonNullable<HttpRule['fault']> },
+    { want }: Wanted,
+  ) => [faultOf({ fault }), want],
+  'pilot/pkg/networking/telemetry.TraceOperation': (
+    { host, port }: { host: string; port: number },
+    { match }: { match: string },
+  ) => [serviceOperation(host, port), match],
+  'pilot/pkg/networking/util.ConvertAddressToCidr': (
+    { addr }: { addr: string },
+    { want }: { want: { addressPrefix: string; prefixLen: number } | null },
+  ) => {
+    const cidr = parseCidr(addr);
+    // We clear the bits that do not count.
+    const theirs = want === null ? undefined : parseCidr(`${want.addressPrefix}/${want.prefixLen}`);
+    return [cidr, theirs];
+  },
+  'pilot/pkg/networking/util.DomainName': (
+    { host, port }: { host: string; port: number },
+    { match }: { match: string },
+  ) => [hostAndPort(host, port), match],
+  'pilot/pkg/networking/util.IPv6Compliant': ({ host }: { host: string }, { match }: { match: string }) => [
+    bracketed(host),
+    match,
+  ],
+};
+
+interface Wanted {
+  readonly want: JsonValue;
+}
+
+interface EnvoyMatch {
+  readonly prefix?: string;
+  readonly pathSeparatedPrefix?: string;
+  readonly safeRegex?: { readonly regex: string };
+  readonly headers?: readonly { readonly name: string }[];
+  readonly queryParameters?: readonly { readonly name: string }[];
+}
+
+const folder = istioTestdata('units');
+
+describe.skipIf(folder === undefined)('istio-testdata: units', () => {
+  test('routes, gateways: Istio cases (C4.03, C5.04, C5.06, C5.11, C5.15, C7.01, C7.02, partly C7.03)', (context) => {
+    const text = readFileSync(join(folder ?? '', 'cases.json'), 'utf8');
+    const { cases } = JSON.parse(text) as { cases: readonly UnitCase[] };
+    const open = cases.filter(({ group, expected }) => checks[group] !== undefined && expected !== undefined);
+    const failures = new Map<string, unknown>();
+    for (const each of open) {
+      const [ours, theirs] = checks[each.group]?.(each.in, each.expected as never) ?? [];
+      if (JSON.stringify(ordered(ours)) !== JSON.stringify(ordered(theirs)))
+        failures.set(each.name, { ours, theirs });
+    }
+    expect(Object.fromEntries([...failures].filter(([name]) => known[name] === undefined))).toEqual({});
+    expect(Object.keys(known).filter((name) => !failures.has(name))).toEqual([]);
+    reportFamily(context, { family: 'units', passed: open.length - failures.size, total: open.length });
+  });
+});
+
+/** Route name -> how many servers share it; the Gateways have been selected already. */
+function routesOfGateways(gateways: readonly Partial<TheirObject>[]): Record<string, number> {
+  const world = worldOf(
+    gateways.map(({ metadata = {}, spec }) =>
+      configOf({ kind: 'Gateway', metadata, spec: { ...(spec as object), selector: {} } }),
+    ),
+  );
+  const counts: Record<string, number> = {};
+  for (const { servers } of mergedGateways(world, proxyScope(world, proxyNode(gatewayPod))).listeners)
+    for (const { routeName } of servers)
+      if (routeName !== '') counts[routeName] = (counts[routeName] ?? 0) + 1;
+  return counts;
+}
+
+function istioMatch(match: EnvoyMatch): HttpMatch {
+  const prefix = match.prefix ?? match.pathSeparatedPrefix;
+  const names = (list: readonly { name: string }[] = []) =>
+    Object.fromEntries(list.map(({ name }) => [name, { exact: 'x' }]));
+  return {
+    uri: prefix === undefined ? { regex: match.safeRegex?.regex } : { prefix },
+    headers: names(match.headers),
+    queryParams: names(match.queryParameters),
+  };
+}
+
+function mirrorOf(rule: HttpRule): JsonValue {
+  const [route] = routesFor({ ...rule, route: [{ destination: { host: 'b' } }] });
+  const [policy] = (route?.route?.requestMirrorPolicies ?? []) as { runtimeFraction: JsonValue }[];
+  return policy?.runtimeFraction ?? null;
+}
+
+function faultOf(rule: HttpRule): JsonValue {
+  const [route] = routesFor(rule);
+  const config = route?.typedPerFilterConfig?.[faultFilterName];
+  if (config === undefined) return null;
+  const { '@type': _type, ...fault } = config;
+  return fault;
+}
+
+interface RouteJson {
+  readonly route?: { readonly requestMirrorPolicies?: JsonValue };
+  readonly typedPerFilterConfig?: Record<string, Record<string, JsonValue>>;
+}
+
+function routesFor(rule: HttpRule, namespace = 'default'): readonly RouteJson[] {
+  const virtualService = configOf({
+    apiVersion: 'networking.istio.io/v1',
+    kind: 'VirtualService',
+    metadata: { name: 'vs', namespace: 'default' },
+    spec: { hosts: ['a'], http: [rule] },
+  }) as VirtualServiceConfig;
+  const world = worldOf([virtualService]);
+  const scope = proxyScope(world, proxyNode({ namespace }));
+  const context = { gateway: 'mesh', listenPort: 80, tls: false, serviceOf: () => undefined };
+  return ruleRoutes(world, scope, virtualService, context).map(
+    (input) => messageToJson(RouteSchema, buildRoute(input)) as unknown as RouteJson,
+  );
+}
+
+function ordered(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(ordered);
+  if (typeof value !== 'object' || value === null) return value;
+  const entries = Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1));
+  return Object.fromEntries(entries.map(([key, part]) => [key, ordered(part)]));
+}

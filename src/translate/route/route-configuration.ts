@@ -1,0 +1,57 @@
+// RouteConfigurationInput -> RouteConfiguration with its provenance.
+import { create } from '@bufbuild/protobuf';
+import type { VirtualHost } from '../../api/gen/envoy/config/route/v3/route_components_pb.js';
+import {
+  VirtualHost_TlsRequirementType,
+  VirtualHostSchema,
+} from '../../api/gen/envoy/config/route/v3/route_components_pb.js';
+import { RouteConfigurationSchema } from '../../api/gen/envoy/config/route/v3/route_pb.js';
+import type { Built, Provenance } from '../resource.ts';
+import { buildRoute, routeOrigins } from './build-route.ts';
+import type { RouteConfigurationInput, VirtualHostInput } from './route-input.ts';
+
+/** What CFG lets a direct response hold; Envoy's own limit is 4 KiB. */
+const directResponseBytesMax = 1024 * 1024;
+
+export function buildRouteConfiguration(
+  input: RouteConfigurationInput,
+): Built<typeof RouteConfigurationSchema> {
+  const message = create(RouteConfigurationSchema, {
+    name: input.name,
+    virtualHosts: input.virtualHosts.map(buildVirtualHost),
+    // A cluster may be on its way: requests to one that never comes get 503 NC.
+    validateClusters: false,
+    ignorePortInHostMatching: input.ignorePortInHostMatching,
+    maxDirectResponseBodySizeBytes: directResponseBytesMax,
+  });
+  return { name: input.name, message, provenance: virtualHostProvenance(input.virtualHosts) };
+}
+
+export function buildVirtualHost(input: VirtualHostInput): VirtualHost {
+  return create(VirtualHostSchema, {
+    name: input.name,
+    domains: [...input.domains],
+    routes: input.routes.map(buildRoute),
+    includeRequestAttemptCount: true,
+    requireTls: input.requireTls ? VirtualHost_TlsRequirementType.ALL : VirtualHost_TlsRequirementType.NONE,
+  });
+}
+
+/** `prefix` stands before each place: the path of the route configuration within its resource. */
+export function virtualHostProvenance(
+  virtualHosts: readonly VirtualHostInput[],
+  prefix = '',
+): readonly Provenance[] {
+  const provenance: Provenance[] = [];
+  for (const [index, host] of virtualHosts.entries()) {
+    const at = `${prefix}virtualHosts[${index}]`;
+    if (host.origin !== undefined) provenance.push({ at, origin: host.origin });
+    for (const [place, route] of host.routes.entries()) {
+      for (const part of routeOrigins(route)) {
+        const routeAt = `${at}.routes[${place}]`;
+        provenance.push({ at: part.at === '' ? routeAt : `${routeAt}.${part.at}`, origin: part.origin });
+      }
+    }
+  }
+  return provenance;
+}

@@ -1,0 +1,83 @@
+// What routes are built from: plain data, compared by structure. The user's own rules stand in it as they are.
+import type { VirtualServiceSpec } from '../../api/gen/istio-types.js';
+import type { Origin } from '../../model/origin.ts';
+import type { ConfigIdentity } from '../proto-values.ts';
+
+export type HttpRule = NonNullable<VirtualServiceSpec['http']>[number];
+export type HttpMatch = NonNullable<HttpRule['match']>[number];
+export type HttpHeaders = NonNullable<NonNullable<HttpRule['route']>[number]['headers']>;
+export type StringMatch = NonNullable<HttpMatch['uri']>;
+export type Destination = NonNullable<NonNullable<HttpRule['route']>[number]['destination']>;
+/** The key by which a load balancer keeps requests together. */
+export type ConsistentHash =
+  | { readonly kind: 'header'; readonly name: string }
+  | {
+      readonly kind: 'cookie';
+      readonly name: string;
+      /** Go notation; absent: a session cookie that the proxy never makes. */
+      readonly ttl?: string;
+      readonly path: string;
+      readonly attributes: readonly { readonly name: string; readonly value: string }[];
+    }
+  | { readonly kind: 'source-ip' }
+  | { readonly kind: 'query-parameter'; readonly name: string };
+
+/** One rule of a VirtualService under one of its matches: one Envoy route. */
+export interface RuleRouteInput {
+  readonly kind: 'rule';
+  readonly rule: HttpRule;
+  /** Absent: the rule has no `match`, everything meets it. */
+  readonly match?: HttpMatch;
+  readonly virtualService: ConfigIdentity;
+  /** Place of the rule and, where it has one, of the match. */
+  readonly origin: Origin;
+  /** Cluster of each `rule.route`, in its order. */
+  readonly clusters: readonly string[];
+  /** Hash of each `rule.route`. */
+  readonly hashes: readonly (ConsistentHash | null)[];
+  /** Clusters of `rule.mirror` (if it is set) and `rule.mirrors`. */
+  readonly mirrorClusters: readonly string[];
+  /** The port that clients named: a service port, or the port of a Gateway server. */
+  readonly listenPort: number;
+  /** Whether clients of this listener speak TLS: the scheme that a redirect's port is compared with. */
+  readonly tls: boolean;
+}
+
+/** The route of a service that has no VirtualService. */
+export interface ServiceRouteInput {
+  readonly kind: 'service';
+  readonly cluster: string;
+  /** `fqdn:port/*`, the name of its spans. */
+  readonly operation: string;
+  readonly hash: ConsistentHash | null;
+  readonly origin: Origin;
+}
+
+/**
+ * The last route of sidecars: to where the client wanted to go, or nowhere. `no-destination`: nobody knows
+ * where it wanted to go, for it speaks to the HTTP proxy listener.
+ */
+export interface CatchAllRouteInput {
+  readonly kind: 'catch-all';
+  readonly to: 'original-destination' | 'nowhere' | 'no-destination';
+  /** Of the egress proxy, instead of the original destination. */
+  readonly cluster?: string;
+}
+
+export type RouteInput = RuleRouteInput | ServiceRouteInput | CatchAllRouteInput;
+
+export interface VirtualHostInput {
+  readonly name: string;
+  readonly domains: readonly string[];
+  readonly routes: readonly RouteInput[];
+  /** 301 to https for whatever comes in clear. */
+  readonly requireTls: boolean;
+  /** What the virtual host stands for: the service, the VirtualService host, the Gateway server. */
+  readonly origin?: Origin;
+}
+
+export interface RouteConfigurationInput {
+  readonly name: string;
+  readonly virtualHosts: readonly VirtualHostInput[];
+  readonly ignorePortInHostMatching: boolean;
+}

@@ -1,0 +1,26 @@
+// The types of xDS that we speak of, and which of them have a wildcard.
+
+export const typeUrls = {
+  cluster: 'type.googleapis.com/envoy.config.cluster.v3.Cluster',
+  endpoint: 'type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment',
+  listener: 'type.googleapis.com/envoy.config.listener.v3.Listener',
+  route: 'type.googleapis.com/envoy.config.route.v3.RouteConfiguration',
+} as const;
+
+/**
+ * Whether a first request without names means "all of them": so for listeners and clusters alone.
+ * https://github.com/envoyproxy/envoy/blob/v1.33.0/docs/root/api-docs/xds_protocol.rst#how-the-client-specifies-what-resources-to-return
+ */
+export function isWildcardType(typeUrl: string): boolean {
+  return typeUrl === typeUrls.cluster || typeUrl === typeUrls.listener;
+}
+
+/**
+ * The type whose subscribers wait for an answer before something new of `typeUrl` comes into use: a
+ * cluster warms until its endpoints come, a listener until its routes do.
+ */
+export function warmedBy(typeUrl: string): string | undefined {
+  if (typeUrl === typeUrls.cluster) return typeUrls.endpoint;
+  if (typeUrl === typeUrls.listener) return typeUrls.route;
+  return undefined;
+}
