@@ -93,6 +93,8 @@ export function nodeMetadata(node: NodeIdentity): Record<string, JsonValue> {
     MESH_ID: node.meshId,
     NODE_NAME: node.machineName,
     ISTIO_VERSION: istioCompatVersion,
+    // This agent has no CA to ask yet: see docs/decisions/0006.
+    FAIRLEAD_WORKLOAD_CERTIFICATES: 'none',
     ENVOY_STATUS_PORT: 15021,
     ENVOY_PROMETHEUS_PORT: 15090,
     POD_PORTS: JSON.stringify(node.podPorts),

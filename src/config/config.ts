@@ -3,11 +3,15 @@ import type { FieldPath, Origin } from '../model/origin.ts';
 import { formatFieldPath } from '../model/origin.ts';
 import type {
   DestinationRuleSpec,
+  EnvoyFilterSpec,
   GatewaySpec,
+  PeerAuthenticationSpec,
+  ProxyConfigSpec,
   ServiceEntrySpec,
   SidecarSpec,
   VirtualServiceSpec,
   WorkloadEntrySpec,
+  WorkloadGroupSpec,
 } from '../api/gen/istio-types.js';
 
 /** A place in a text; line and column count from 1. */
@@ -49,6 +53,10 @@ export type GatewayConfig = Config<GatewaySpec>;
 export type ServiceEntryConfig = Config<ServiceEntrySpec>;
 export type WorkloadEntryConfig = Config<WorkloadEntrySpec>;
 export type SidecarConfig = Config<SidecarSpec>;
+export type EnvoyFilterConfig = Config<EnvoyFilterSpec>;
+export type PeerAuthenticationConfig = Config<PeerAuthenticationSpec>;
+export type ProxyConfigConfig = Config<ProxyConfigSpec>;
+export type WorkloadGroupConfig = Config<WorkloadGroupSpec>;
 
 /** `Kind/namespace/name`: one object of one store. Groups never share a kind among those that we read. */
 export function configKey(config: Pick<Config, 'kind' | 'namespace' | 'name'>): string {

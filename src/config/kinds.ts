@@ -109,9 +109,18 @@ export const kinds: ReadonlyMap<string, Kind> = new Map(
     kubeKind('discovery.k8s.io', 'EndpointSlice', 'v1'),
     kubeKind('apps', 'Deployment', 'v1'),
     kubeKind('apps', 'StatefulSet', 'v1'),
-    ...['VirtualService', 'DestinationRule', 'Gateway', 'ServiceEntry', 'WorkloadEntry', 'Sidecar'].map(
-      networkingKind,
-    ),
+    ...[
+      'DestinationRule',
+      'EnvoyFilter',
+      'Gateway',
+      'ProxyConfig',
+      'ServiceEntry',
+      'Sidecar',
+      'VirtualService',
+      'WorkloadEntry',
+      'WorkloadGroup',
+    ].map((kind) => istioKind('networking.istio.io', kind)),
+    istioKind('security.istio.io', 'PeerAuthentication'),
   ].map((kind) => [`${kind.group}/${kind.kind}`, kind]),
 );
 
@@ -127,8 +136,7 @@ function kubeKind(group: string, kind: string, version: string): Kind {
   };
 }
 
-function networkingKind(kind: string): Kind {
-  const group = 'networking.istio.io';
+function istioKind(group: string, kind: string): Kind {
   const generated = istioKinds.get(`${group}/${kind}`);
   if (generated === undefined) throw new Error(`no schema of ${group}/${kind}: run npm run build`);
   let schema: Schema | undefined;

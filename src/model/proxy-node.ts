@@ -46,4 +46,10 @@ export interface ProxyNode {
   readonly gatewayBinds?: readonly GatewayBind[];
   readonly adminPort: number;
   readonly http10: boolean;
+  /**
+   * Whether its agent hands it a workload certificate over SDS, as Istio's agents do. False (metadata
+   * `FAIRLEAD_WORKLOAD_CERTIFICATES: "none"`): it can neither offer nor speak mesh mutual TLS, so auto
+   * mTLS and the mutual TLS filter chains of inbound listeners are left out for it.
+   */
+  readonly workloadCertificates: boolean;
 }

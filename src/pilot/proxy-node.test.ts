@@ -50,6 +50,7 @@ describe('parseProxyNode', () => {
       interceptionMode: 'TPROXY',
       adminPort: 15000,
       http10: true,
+      workloadCertificates: true,
     });
   });
 

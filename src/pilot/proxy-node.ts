@@ -39,6 +39,7 @@ export function parseProxyNode(node: Node): ProxyNode {
     adminPort: port(metadata, 'ENVOY_ADMIN_PORT') ?? defaultAdminPort,
     // Istio's agent writes HTTP10 as the text "1".
     http10: ['1', 'true'].includes(text(metadata, 'HTTP10')),
+    workloadCertificates: text(metadata, 'FAIRLEAD_WORKLOAD_CERTIFICATES') !== 'none',
   };
 }
 

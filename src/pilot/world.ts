@@ -3,7 +3,10 @@ import type { Collection, Derived, Graph, Index, Input } from '../collections/in
 import type {
   Config,
   DestinationRuleConfig,
+  EnvoyFilterConfig,
   GatewayConfig,
+  PeerAuthenticationConfig,
+  ProxyConfigConfig,
   SidecarConfig,
   VirtualServiceConfig,
 } from '../config/config.ts';
@@ -25,14 +28,18 @@ export const worldKinds = [
   'DestinationRule',
   'EndpointSlice',
   'Endpoints',
+  'EnvoyFilter',
   'Gateway',
   'Node',
+  'PeerAuthentication',
   'Pod',
+  'ProxyConfig',
   'Service',
   'ServiceEntry',
   'Sidecar',
   'VirtualService',
   'WorkloadEntry',
+  'WorkloadGroup',
 ] as const;
 type WorldKind = (typeof worldKinds)[number];
 
@@ -53,6 +60,9 @@ export class PilotWorld implements World {
   readonly #gateways: Derived<'all', readonly GatewayConfig[]>;
   readonly #selected: Derived<Labels, readonly GatewayConfig[]>;
   readonly #sidecars: Derived<string, readonly SidecarConfig[]>;
+  readonly #peerAuthentications: Derived<string, readonly PeerAuthenticationConfig[]>;
+  readonly #envoyFilters: Derived<string, readonly EnvoyFilterConfig[]>;
+  readonly #proxyConfigs: Derived<string, readonly ProxyConfigConfig[]>;
   readonly #selectorLabels: Derived<string, readonly string[]>;
   readonly #commonSelectorLabels: Derived<'all', readonly string[]>;
 
@@ -78,13 +88,10 @@ export class PilotWorld implements World {
       compute: (labels: Labels) =>
         this.#gateways.get('all').filter(({ spec }) => labelsMatch(spec.selector ?? {}, labels)),
     });
-    const sidecarsByNamespace = this.#input<SidecarConfig>('Sidecar').index('sidecars-by-namespace', (c) => [
-      c.namespace,
-    ]);
-    this.#sidecars = graph.derived({
-      name: 'sidecars',
-      compute: (namespace: string) => byAge(sidecarsByNamespace.get(namespace)),
-    });
+    this.#sidecars = this.#byNamespace<SidecarConfig>('Sidecar');
+    this.#peerAuthentications = this.#byNamespace<PeerAuthenticationConfig>('PeerAuthentication');
+    this.#envoyFilters = this.#byNamespace<EnvoyFilterConfig>('EnvoyFilter');
+    this.#proxyConfigs = this.#byNamespace<ProxyConfigConfig>('ProxyConfig');
     this.#commonSelectorLabels = graph.derived({
       name: 'common-selector-labels',
       compute: (_all: 'all') =>
@@ -102,6 +109,7 @@ export class PilotWorld implements World {
         sorted([
           ...this.#commonSelectorLabels.get('all'),
           ...labelNames(this.sidecars(namespace).map(({ spec }) => spec.workloadSelector?.labels)),
+          ...labelNames(this.peerAuthentications(namespace).map(({ spec }) => spec.selector?.matchLabels)),
           ...this.#registry.selectorLabelNames(namespace),
         ]),
     });
@@ -183,8 +191,29 @@ export class PilotWorld implements World {
     return this.#sidecars.get(namespace);
   }
 
+  peerAuthentications(namespace: string): readonly PeerAuthenticationConfig[] {
+    return this.#peerAuthentications.get(namespace);
+  }
+
+  envoyFilters(namespace: string): readonly EnvoyFilterConfig[] {
+    return this.#envoyFilters.get(namespace);
+  }
+
+  proxyConfigs(namespace: string): readonly ProxyConfigConfig[] {
+    return this.#proxyConfigs.get(namespace);
+  }
+
   derive<T>(key: string, compute: () => T): T {
     return this.#graph.derive(key, compute);
+  }
+
+  /** The objects of a kind, by namespace, oldest first. */
+  #byNamespace<Typed extends Config>(kind: WorldKind): Derived<string, readonly Typed[]> {
+    const index = this.#input<Typed>(kind).index(`${kind}/by-namespace`, ({ namespace }) => [namespace]);
+    return this.#graph.derived({
+      name: `${kind}/of-namespace`,
+      compute: (namespace: string) => byAge(index.get(namespace)),
+    });
   }
 
   #deriveVirtualServices(): Derived<{ gateway: string; namespace: string }, readonly VirtualServiceConfig[]> {

@@ -3,7 +3,10 @@
 // So: read as little as you need, and read it here.
 import type {
   DestinationRuleConfig,
+  EnvoyFilterConfig,
   GatewayConfig,
+  PeerAuthenticationConfig,
+  ProxyConfigConfig,
   SidecarConfig,
   VirtualServiceConfig,
 } from '../config/config.ts';
@@ -58,6 +61,12 @@ export interface World {
   gatewaysSelecting(namespace: string, labels: Readonly<Record<string, string>>): readonly GatewayConfig[];
   /** Sidecars of one namespace, oldest first. */
   sidecars(namespace: string): readonly SidecarConfig[];
+  /** PeerAuthentications of one namespace, oldest first. */
+  peerAuthentications(namespace: string): readonly PeerAuthenticationConfig[];
+  /** EnvoyFilters of one namespace, oldest first. */
+  envoyFilters(namespace: string): readonly EnvoyFilterConfig[];
+  /** ProxyConfigs of one namespace, oldest first. */
+  proxyConfigs(namespace: string): readonly ProxyConfigConfig[];
 
   /**
    * A value computed once and shared until something that it read changes. `key` names it: the same
