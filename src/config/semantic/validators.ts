@@ -10,6 +10,7 @@ import {
   validateService,
   validateWorkload,
 } from './kube.ts';
+import { validatePeerAuthentication } from './peer-authentication.ts';
 import { validateServiceEntry } from './service-entry.ts';
 import { validateSidecar } from './sidecar.ts';
 import type { Validator } from './validator.ts';
@@ -23,6 +24,7 @@ export const validators: Readonly<Record<string, Validator>> = {
   EndpointSlice: validateEndpointSlice,
   Endpoints: validateEndpoints,
   Gateway: validateGateway,
+  PeerAuthentication: validatePeerAuthentication,
   Pod: validatePod,
   Secret: validateSecret,
   Service: validateService,
