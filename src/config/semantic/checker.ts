@@ -22,8 +22,8 @@ export class Checker {
   }
 
   /** What Istio takes although it hardly does what was meant. */
-  warn(message: string): void {
-    this.#report({ severity: 'warning', code: 'doubtful', message, fieldPath: this.#path });
+  warn(message: string, code = 'doubtful'): void {
+    this.#report({ severity: 'warning', code, message, fieldPath: this.#path });
   }
 
   /** What Istio does and we do not do yet, and what can be left out. */

@@ -19,12 +19,18 @@ export function warnUnreachableRules(rules: readonly Rule[], isHttp: boolean, ch
     const matches = rule.match ?? [];
     if (matches.length === 0) {
       if (catchAll !== undefined)
-        place.warn(`rule ${nameOf(rule, ruleIndex)} is not used: only the last rule can have no matches`);
+        place.warn(
+          `rule ${nameOf(rule, ruleIndex)} is not used: only the last rule can have no matches`,
+          'unreachable-rule',
+        );
       catchAll ??= ruleIndex;
       continue;
     }
     if (catchAll !== undefined) {
-      place.warn(`rule ${nameOf(rule, ruleIndex)} is not used: a rule without matches stands before it`);
+      place.warn(
+        `rule ${nameOf(rule, ruleIndex)} is not used: a rule without matches stands before it`,
+        'unreachable-rule',
+      );
       continue;
     }
     let repeated = 0;
@@ -37,6 +43,7 @@ export function warnUnreachableRules(rules: readonly Rule[], isHttp: boolean, ch
           .at('match', matchIndex)
           .warn(
             `this match is not used: the same one stands in rule ${nameOf(rules[earlier] ?? {}, earlier)}`,
+            'ineffective-match',
           );
         continue;
       }
@@ -45,7 +52,10 @@ export function warnUnreachableRules(rules: readonly Rule[], isHttp: boolean, ch
       if (prefix !== undefined) prefixes.push(prefix);
     }
     if (repeated === matches.length)
-      place.warn(`rule ${nameOf(rule, ruleIndex)} is not used: all matches are used by prior rules`);
+      place.warn(
+        `rule ${nameOf(rule, ruleIndex)} is not used: all matches are used by prior rules`,
+        'unreachable-rule',
+      );
   }
   warnCoveredPrefixes(prefixes, rules, checker);
 }
@@ -80,7 +90,10 @@ function warnCoveredPrefixes(
     const rule = nameOf(rules[cover.rule] ?? {}, cover.rule);
     checker
       .at(later.rule, 'match', later.match)
-      .warn(`prefix ${later.prefix} is not used: prefix ${cover.prefix} in rule ${rule} covers it`);
+      .warn(
+        `prefix ${later.prefix} is not used: prefix ${cover.prefix} in rule ${rule} covers it`,
+        'ineffective-match',
+      );
   }
 }
 
