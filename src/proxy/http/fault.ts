@@ -1,6 +1,7 @@
 // The fault filter: a delay, then an abort, each to a share of requests (inventory D5.02).
 import type { FaultSettings } from '../router/compiled.ts';
 import { clusterName } from '../router/match.ts';
+import { isGrpcRequest } from './local-reply.ts';
 import { flagBits } from '../stream-info.ts';
 import type { HttpStream } from './stream.ts';
 
@@ -35,12 +36,9 @@ function abort(stream: HttpStream, fault: FaultSettings): boolean {
     'fault_filter_abort',
     flagBits.FI,
     undefined,
-    settings.grpcStatus === undefined
+    settings.grpcStatus === undefined || !isGrpcRequest(stream.headers)
       ? undefined
-      : (headers) => {
-          headers.set('content-type', 'application/grpc');
-          headers.set('grpc-status', String(settings.grpcStatus));
-        },
+      : (headers) => headers.set('grpc-status', String(settings.grpcStatus)),
   );
   return true;
 }

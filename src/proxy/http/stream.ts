@@ -195,7 +195,10 @@ export class HttpStream implements MatchInput {
 
   // The response.
 
-  /** A reply made here (Envoy's sendLocalReply). `location` is for redirects, `overloaded` for UO. */
+  /**
+   * A reply made here (Envoy's sendLocalReply). `location` is for redirects, `overloaded` for UO. If a route was
+   * chosen, what it does to responses is done to this one, too (observed on Envoy 1.40).
+   */
   respondLocally(
     status: number,
     body: string,
@@ -211,6 +214,9 @@ export class HttpStream implements MatchInput {
     info.responseFlags |= flags;
     info.responseCodeDetails = details;
     modify?.(headers);
+    const mutations =
+      this.weighted === undefined ? this.route?.responseHeaders : this.weighted.responseHeaders;
+    if (mutations !== undefined) applyMutations(mutations, headers, info);
     if (isGrpcRequest(this.headers)) {
       describeForGrpc(headers, status, body);
       this.respond(200, headers, true);
@@ -378,24 +384,14 @@ export class HttpStream implements MatchInput {
       this.respondLocally(404, '', 'route_not_found', flagBits.NR);
       return;
     }
-    const addHeaders = (headers: HeaderBlock): void => {
-      if (route.responseHeaders !== undefined) applyMutations(route.responseHeaders, headers, this.info);
-    };
     switch (action.kind) {
       case 'direct':
         manager.stats.rq_direct_response.inc();
-        this.respondLocally(action.status, action.body, 'direct_response', 0, undefined, addHeaders);
+        this.respondLocally(action.status, action.body, 'direct_response', 0);
         return;
       case 'redirect':
         manager.stats.rq_redirect.inc();
-        this.respondLocally(
-          action.status,
-          '',
-          'direct_response',
-          0,
-          redirectLocation(action, this),
-          addHeaders,
-        );
+        this.respondLocally(action.status, '', 'direct_response', 0, redirectLocation(action, this));
         return;
       case 'forward':
         manager.stats.rq_total.inc();

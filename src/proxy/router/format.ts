@@ -63,7 +63,8 @@ export function compileFormat(text: string, field: string): ValueFormat | string
   if (parts.every((part) => typeof part === 'string')) return parts.join('');
   return (info) => {
     let out = '';
-    for (const part of parts) out += typeof part === 'string' ? part : (part(info) ?? '-');
+    // Nothing for what is unknown, where an access log would have `-` (observed on Envoy 1.40).
+    for (const part of parts) out += typeof part === 'string' ? part : (part(info) ?? '');
     return out;
   };
 }
