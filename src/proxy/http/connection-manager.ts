@@ -13,7 +13,6 @@ import type {
 import {
   HttpConnectionManager_CodecType as CodecType,
   HttpConnectionManager_ForwardClientCertDetails as ForwardClientCert,
-  HttpConnectionManager_PathWithEscapedSlashesAction as SlashesAction,
   HttpConnectionManager_ServerHeaderTransformation as ServerTransformation,
   HttpConnectionManagerSchema,
 } from '../../api/gen/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager_pb.js';
@@ -25,8 +24,8 @@ import { compileRoutes } from '../router/compile.ts';
 import { compileFault } from '../router/compile-filter-configs.ts';
 import { HttpManager } from './manager.ts';
 import { headBytesMax, headersMax } from './header-limits.ts';
-import type { EscapedSlashes } from './path.ts';
 import type { FilterSettings, ManagerSettings, ServerHeader, Underscores } from './settings.ts';
+import { hostOptionsOf, pathOptionsOf } from './target-options.ts';
 
 const acceptedFields = new Set([
   'codec_type',
@@ -134,18 +133,8 @@ function compileSettings(config: HttpConnectionManager, context: FilterContext):
     generateRequestId: config.generateRequestId ?? true,
     preserveExternalRequestId: config.preserveExternalRequestId,
     requestIdInResponse: config.alwaysSetRequestIdInResponse,
-    path: {
-      normalize: config.normalizePath ?? false,
-      mergeSlashes: config.mergeSlashes,
-      escapedSlashes: escapedSlashesOf(config),
-    },
-    stripPort:
-      config.stripPortMode.case === 'stripAnyHostPort' && config.stripPortMode.value
-        ? 'any'
-        : config.stripMatchingHostPort
-          ? 'matching'
-          : 'never',
-    stripTrailingHostDot: config.stripTrailingHostDot,
+    path: pathOptionsOf(config),
+    ...hostOptionsOf(config),
     enableTrailers: http1?.enableTrailers ?? false,
     acceptHttp10: http1?.acceptHttp10 ?? false,
     defaultHostForHttp10: http1?.defaultHostForHttp10 ?? '',
@@ -239,22 +228,6 @@ function serverHeaderOf(config: HttpConnectionManager): ServerHeader {
       return 'pass-through';
     default:
       throw unknownEnum('server_header_transformation', config.serverHeaderTransformation);
-  }
-}
-
-function escapedSlashesOf(config: HttpConnectionManager): EscapedSlashes {
-  switch (config.pathWithEscapedSlashesAction) {
-    case SlashesAction.IMPLEMENTATION_SPECIFIC_DEFAULT:
-    case SlashesAction.KEEP_UNCHANGED:
-      return 'keep';
-    case SlashesAction.REJECT_REQUEST:
-      return 'reject';
-    case SlashesAction.UNESCAPE_AND_REDIRECT:
-      return 'unescape-redirect';
-    case SlashesAction.UNESCAPE_AND_FORWARD:
-      return 'unescape-forward';
-    default:
-      throw unknownEnum('path_with_escaped_slashes_action', config.pathWithEscapedSlashesAction);
   }
 }
 

@@ -1,7 +1,6 @@
 // What the connection manager does to the headers of a request before anyone routes it (inventory D4.04-D4.08).
 import { randomUUID } from 'node:crypto';
 import { socketAddress } from '../io/socket-address.ts';
-import { withoutPort } from '../router/match.ts';
 import { flagBits } from '../stream-info.ts';
 import type { HeaderBlock } from './header-block.ts';
 import type { HeadParser } from './message-parser.ts';
@@ -9,6 +8,7 @@ import { nameIds } from './names.ts';
 import { preparePath } from './path.ts';
 import type { ManagerSettings } from './settings.ts';
 import type { HttpStream } from './stream.ts';
+import { strippedHost } from './target-options.ts';
 
 /** An answer instead of routing. */
 export interface RequestCheck {
@@ -171,17 +171,7 @@ function checkHeaders(
 }
 
 function stripHost(stream: HttpStream, settings: ManagerSettings): void {
-  let host = stream.authority;
-  if (settings.stripTrailingHostDot && host.includes('.')) {
-    const plain = withoutPort(host);
-    if (plain.endsWith('.')) host = plain.slice(0, -1) + host.slice(plain.length);
-  }
-  if (settings.stripPort !== 'never') {
-    const plain = withoutPort(host);
-    const port = host.slice(plain.length + 1);
-    const own = String(stream.connection.downstream.localAddress.port);
-    if (plain !== host && (settings.stripPort === 'any' || port === own)) host = plain;
-  }
+  const host = strippedHost(stream.authority, settings, stream.connection.downstream.localAddress.port);
   if (host === stream.authority) return;
   stream.authority = host;
   stream.headers.setKnown(H.host, host);

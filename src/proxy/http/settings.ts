@@ -2,6 +2,7 @@
 import type { AccessLogger } from '../access-log/access-log.ts';
 import type { CorsSettings, FaultSettings } from '../router/compiled.ts';
 import type { PathOptions } from './path.ts';
+import type { HostOptions } from './target-options.ts';
 
 export type ServerHeader = 'overwrite' | 'append-if-absent' | 'pass-through';
 export type Underscores = 'allow' | 'reject' | 'drop';
@@ -21,7 +22,7 @@ export type FilterSettings =
       readonly cors: CorsSettings | undefined;
     };
 
-export interface ManagerSettings {
+export interface ManagerSettings extends HostOptions {
   readonly statPrefix: string;
   /** Without the router. */
   readonly filters: readonly FilterSettings[];
@@ -41,8 +42,6 @@ export interface ManagerSettings {
   readonly preserveExternalRequestId: boolean;
   readonly requestIdInResponse: boolean;
   readonly path: PathOptions;
-  readonly stripPort: 'never' | 'matching' | 'any';
-  readonly stripTrailingHostDot: boolean;
   /** Whether trailers pass; without it they are read and dropped, in both directions, as Envoy's codec does. */
   readonly enableTrailers: boolean;
   readonly acceptHttp10: boolean;

@@ -68,7 +68,7 @@ export function compileListenerFilters(
         'only typed_config is supported',
       );
     }
-    const disabled = compilePredicate(config.filterDisabled, `${path}.filter_disabled`);
+    const disabled = compileDisabled(config.filterDisabled, `${path}.filter_disabled`);
     const { typeUrl, value } = config.configType.value;
     switch (typeUrl) {
       case typeUrlOf(OriginalDstSchema):
@@ -173,7 +173,8 @@ function httpInspector(stats: StatsStore): ListenerFilter['inspect'] {
   };
 }
 
-function compilePredicate(
+/** Whether a filter is switched off, by destination port. Throws ConfigError. */
+export function compileDisabled(
   predicate: ListenerFilterChainMatchPredicate | undefined,
   path: string,
 ): (destinationPort: number) => boolean {
@@ -187,18 +188,18 @@ function compilePredicate(
       return (port) => port >= start && port < end;
     }
     case 'notMatch': {
-      const inner = compilePredicate(rule.value, `${path}.not_match`);
+      const inner = compileDisabled(rule.value, `${path}.not_match`);
       return (port) => !inner(port);
     }
     case 'andMatch': {
       const all = rule.value.rules.map((inner, index) =>
-        compilePredicate(inner, `${path}.and_match[${index}]`),
+        compileDisabled(inner, `${path}.and_match[${index}]`),
       );
       return (port) => all.every((matches) => matches(port));
     }
     case 'orMatch': {
       const some = rule.value.rules.map((inner, index) =>
-        compilePredicate(inner, `${path}.or_match[${index}]`),
+        compileDisabled(inner, `${path}.or_match[${index}]`),
       );
       return (port) => some.some((matches) => matches(port));
     }

@@ -12,10 +12,10 @@ import type { ReceivedResource, ResourceConsumer } from '../../xds/client/ads-cl
 import { peekName } from '../../xds/client/ads-client.ts';
 import type { FailedUpdate } from '../cluster-manager/cluster-manager.ts';
 import { ConfigError } from '../config-error.ts';
-import type { SocketAddress } from '../io/socket-address.ts';
 import type { StatsScope } from '../stats/stats.ts';
 import { BoundSockets } from './bound-sockets.ts';
 import type { BoundSocket } from './bound-sockets.ts';
+import { findByDestination } from './by-destination.ts';
 import type { RunningChain } from './filter-chain.ts';
 import type { ListenerContext, ListenerResource, RunningListener } from './listener.ts';
 import { allChains, createListener } from './listener.ts';
@@ -59,7 +59,10 @@ export class ListenerManager implements ResourceConsumer {
     this.#stats = options.stats.scope('listener_manager');
     for (const name of managerCounters) this.#stats.counter(name);
     this.#stats.gauge('workers_started').set(0);
-    this.#context = { ...options, findByDestination: (destination) => this.#findByDestination(destination) };
+    this.#context = {
+      ...options,
+      findByDestination: (destination) => findByDestination(this.#active.values(), destination),
+    };
   }
 
   /** Adds the bootstrap's listeners. Rejects with ConfigError for the first that cannot be. */
@@ -403,19 +406,6 @@ export class ListenerManager implements ResourceConsumer {
     const { sockets } = listener;
     listener.sockets = [];
     for (const socket of sockets) this.#sockets.release(socket);
-  }
-
-  /** Exact address and port, then the port on every address. */
-  #findByDestination(destination: SocketAddress): RunningListener | undefined {
-    let wildcard: RunningListener | undefined;
-    for (const listener of this.#active.values()) {
-      for (const address of listener.addresses) {
-        if (address.port !== destination.port) continue;
-        if (address.address === destination.address) return listener;
-        if (address.address === '0.0.0.0' || address.address === '::') wildcard ??= listener;
-      }
-    }
-    return wildcard;
   }
 
   #chainsInUse(): RunningChain[] {

@@ -220,7 +220,8 @@ const directions: Readonly<Record<ProtoDirection, TrafficDirection>> = {
   [ProtoDirection.OUTBOUND]: 'OUTBOUND',
 };
 
-function readAddresses(config: Listener): SocketAddress[] {
+/** Every address that it takes connections for, the main one first. Throws ConfigError. */
+export function readAddresses(config: Listener): SocketAddress[] {
   if (config.address === undefined) throw new ConfigError('address', 'is required');
   const main = readSocketAddress(config.address, 'address');
   const more = config.additionalAddresses.map((additional, index) => {

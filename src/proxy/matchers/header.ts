@@ -68,6 +68,11 @@ function valueTest(specifier: ValueSpecifier, field: string): TextPredicate {
   }
 }
 
+/** What the request has under `name` (lower case), where names with a colon are the parts of the request line. */
+export function headerValue(name: string, input: MatchInput): string | undefined {
+  return headerGetter(name)(input);
+}
+
 /** Reads the header `name` (lower case), where names with a colon are the parts of the request line. */
 function headerGetter(name: string): (input: MatchInput) => string | undefined {
   switch (name) {

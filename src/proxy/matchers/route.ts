@@ -36,29 +36,55 @@ export interface CompiledMatch {
   matches(input: MatchInput): boolean;
 }
 
+/** One condition of a RouteMatch beside its path. */
+export interface MatchClause {
+  readonly part: 'grpc' | 'tls' | 'header' | 'query' | 'fraction';
+  /** Place in `headers` or `query_parameters`. */
+  readonly index: number;
+  readonly matches: RequestPredicate;
+}
+
+/** A RouteMatch taken apart: what `compileRouteMatch` joins to one predicate, and `explainMatch` asks one by one. */
+export interface MatchClauses {
+  readonly path: PathSpecifier;
+  /** Over the path without its query. */
+  readonly pathTest: TextPredicate;
+  readonly others: readonly MatchClause[];
+}
+
 /** Throws ConfigError below `field`. */
 export function compileRouteMatch(match: RouteMatch, field: string): CompiledMatch {
-  refuseFields(RouteMatchSchema, match, field, acceptedFields);
-  const path = pathSpecifier(match, field);
-  const pathTest = pathPredicate(path, field);
-  const others: RequestPredicate[] = [];
-  if (match.grpc !== undefined) others.push(isGrpc);
-  const presented = match.tlsContext?.presented;
-  if (presented !== undefined) others.push((input) => input.tls === presented);
-  if (match.tlsContext?.validated !== undefined)
-    throw new ConfigError(`${field}.tls_context.validated`, 'client certificates are not supported yet');
-  for (const [index, header] of match.headers.entries())
-    others.push(compileHeaderMatcher(header, `${field}.headers[${index}]`));
-  for (const [index, parameter] of match.queryParameters.entries())
-    others.push(compileQueryMatcher(parameter, `${field}.query_parameters[${index}]`));
-  if (match.runtimeFraction !== undefined) {
-    const share = runtimeFractionOf(match.runtimeFraction, 1);
-    others.push((input) => input.random() < share);
-  }
+  const { path, pathTest, others: clauses } = compileClauses(match, field);
+  const others = clauses.map(({ matches }) => matches);
   const [first, second] = others;
   if (first === undefined) return { path, matches: (input) => pathTest(input.pathOnly) };
   if (second === undefined) return { path, matches: (input) => pathTest(input.pathOnly) && first(input) };
   return { path, matches: (input) => pathTest(input.pathOnly) && others.every((test) => test(input)) };
+}
+
+/** Throws ConfigError below `field`. */
+export function compileClauses(match: RouteMatch, field: string): MatchClauses {
+  refuseFields(RouteMatchSchema, match, field, acceptedFields);
+  const path = pathSpecifier(match, field);
+  const pathTest = pathPredicate(path, field);
+  const others: MatchClause[] = [];
+  const add = (part: MatchClause['part'], matches: RequestPredicate, index = 0): void => {
+    others.push({ part, index, matches });
+  };
+  if (match.grpc !== undefined) add('grpc', isGrpc);
+  const presented = match.tlsContext?.presented;
+  if (presented !== undefined) add('tls', (input) => input.tls === presented);
+  if (match.tlsContext?.validated !== undefined)
+    throw new ConfigError(`${field}.tls_context.validated`, 'client certificates are not supported yet');
+  for (const [index, header] of match.headers.entries())
+    add('header', compileHeaderMatcher(header, `${field}.headers[${index}]`), index);
+  for (const [index, parameter] of match.queryParameters.entries())
+    add('query', compileQueryMatcher(parameter, `${field}.query_parameters[${index}]`), index);
+  if (match.runtimeFraction !== undefined) {
+    const share = runtimeFractionOf(match.runtimeFraction, 1);
+    add('fraction', (input) => input.random() < share);
+  }
+  return { path, pathTest, others };
 }
 
 function pathSpecifier(match: RouteMatch, field: string): PathSpecifier {

@@ -236,7 +236,8 @@ function compileWeighted(weighted: WeightedCluster, levels: Levels, field: strin
   return { kind: 'weighted', clusters, totalWeight };
 }
 
-function compilePathRewrite(
+/** Throws ConfigError below `field`. */
+export function compilePathRewrite(
   action: RouteAction,
   path: PathSpecifier,
   field: string,
@@ -258,7 +259,8 @@ function compilePathRewrite(
     : { kind: 'prefix', matched: path, replacement: action.prefixRewrite };
 }
 
-function compileHostRewrite(action: RouteAction, field: string): HostRewrite | undefined {
+/** Throws ConfigError below `field`. */
+export function compileHostRewrite(action: RouteAction, field: string): HostRewrite | undefined {
   const specifier = action.hostRewriteSpecifier;
   switch (specifier.case) {
     case 'hostRewriteLiteral':
@@ -343,7 +345,12 @@ function compileMirror(mirror: MirrorPolicy, field: string): MirrorSettings {
   };
 }
 
-function compileRedirect(redirect: RedirectAction, path: PathSpecifier, field: string): RedirectActionKind {
+/** Throws ConfigError below `field`. `path` is what the route matched. */
+export function compileRedirect(
+  redirect: RedirectAction,
+  path: PathSpecifier,
+  field: string,
+): RedirectActionKind {
   const rewrite = redirect.pathRewriteSpecifier;
   return {
     kind: 'redirect',

@@ -18,6 +18,7 @@ import type {
   CompiledVirtualHost,
   DomainPattern,
   FilterConfigs,
+  HostTable,
 } from './compiled.ts';
 import type { HeaderMutations } from './header-mutations.ts';
 import { compileHeaderMutations, joinMutations } from './header-mutations.ts';
@@ -77,26 +78,26 @@ export function compileParts(
     name: configuration.name,
     source: configuration,
     virtualHosts,
-    ...compileDomains(configuration, virtualHosts),
-    ignorePort: configuration.ignorePortInHostMatching,
+    ...compileHostTable(configuration, virtualHosts),
     internalOnlyHeaders: configuration.internalOnlyHeaders.map((name) => name.toLowerCase()),
   };
 }
 
-type Domains = Pick<CompiledRoutes, 'exact' | 'suffixes' | 'prefixes' | 'any'>;
-
-/** A domain may stand only once in a configuration, whatever its case (Envoy NACKs; notes 45719, 49368). */
-function compileDomains(
+/**
+ * `hosts` stand for the virtual hosts, in their order. A domain may stand only once in a configuration, whatever
+ * its case (Envoy NACKs; notes 45719, 49368): throws ConfigError.
+ */
+export function compileHostTable<Host>(
   configuration: RouteConfiguration,
-  virtualHosts: readonly CompiledVirtualHost[],
-): Domains {
-  const exact = new Map<string, CompiledVirtualHost>();
-  const suffixes: DomainPattern[] = [];
-  const prefixes: DomainPattern[] = [];
-  let any: CompiledVirtualHost | undefined;
+  hosts: readonly Host[],
+): HostTable<Host> {
+  const exact = new Map<string, Host>();
+  const suffixes: DomainPattern<Host>[] = [];
+  const prefixes: DomainPattern<Host>[] = [];
+  let any: Host | undefined;
   const owners = new Map<string, string>();
   for (const [index, { name, domains }] of configuration.virtualHosts.entries()) {
-    const virtualHost = virtualHosts[index]!;
+    const virtualHost = hosts[index]!;
     for (const [domainIndex, domain] of domains.entries()) {
       const lower = domain.toLowerCase();
       const field = `virtual_hosts[${index}].domains[${domainIndex}]`;
@@ -113,8 +114,15 @@ function compileDomains(
       else exact.set(lower, virtualHost);
     }
   }
-  const longestFirst = (a: DomainPattern, b: DomainPattern): number => b.text.length - a.text.length;
-  return { exact, suffixes: suffixes.sort(longestFirst), prefixes: prefixes.sort(longestFirst), any };
+  const longestFirst = (a: DomainPattern<Host>, b: DomainPattern<Host>): number =>
+    b.text.length - a.text.length;
+  return {
+    exact,
+    suffixes: suffixes.sort(longestFirst),
+    prefixes: prefixes.sort(longestFirst),
+    any,
+    ignorePort: configuration.ignorePortInHostMatching,
+  };
 }
 
 function compileVirtualHost(

@@ -6,26 +6,30 @@ import type { RegexSubstitution } from '../matchers/regex.ts';
 import type { HeaderMutations } from './header-mutations.ts';
 
 /** Made by `compileRoutes(configuration)` (compile.ts), which throws ConfigError. Immutable. */
-export interface CompiledRoutes {
+export interface CompiledRoutes extends HostTable<CompiledVirtualHost> {
   readonly name: string;
   readonly source: RouteConfiguration;
   readonly virtualHosts: readonly CompiledVirtualHost[];
-  /** Lower-cased exact domains. */
-  readonly exact: ReadonlyMap<string, CompiledVirtualHost>;
-  /** `*.example.com` as `.example.com`, the longest first. */
-  readonly suffixes: readonly DomainPattern[];
-  /** `example.*` as `example.`, the longest first. */
-  readonly prefixes: readonly DomainPattern[];
-  /** The virtual host of `*`. */
-  readonly any: CompiledVirtualHost | undefined;
-  readonly ignorePort: boolean;
   /** Headers that only internal requests may carry, lower case. */
   readonly internalOnlyHeaders: readonly string[];
 }
 
-export interface DomainPattern {
+/** The domains of a RouteConfiguration, and whose they are. */
+export interface HostTable<Host> {
+  /** Lower-cased exact domains. */
+  readonly exact: ReadonlyMap<string, Host>;
+  /** `*.example.com` as `.example.com`, the longest first. */
+  readonly suffixes: readonly DomainPattern<Host>[];
+  /** `example.*` as `example.`, the longest first. */
+  readonly prefixes: readonly DomainPattern<Host>[];
+  /** The virtual host of `*`. */
+  readonly any: Host | undefined;
+  readonly ignorePort: boolean;
+}
+
+export interface DomainPattern<Host> {
   readonly text: string;
-  readonly virtualHost: CompiledVirtualHost;
+  readonly virtualHost: Host;
 }
 
 export interface CompiledVirtualHost {

@@ -7,6 +7,7 @@ import type {
   CompiledRoutes,
   CompiledVirtualHost,
   ForwardTarget,
+  HostTable,
   PathRewrite,
   RedirectActionKind,
   WeightedTarget,
@@ -119,7 +120,7 @@ const nothing = {
 } as const;
 
 /** Exact domain, then the longest suffix pattern, then the longest prefix pattern, then `*`. */
-export function findVirtualHost(routes: CompiledRoutes, authority: string): CompiledVirtualHost | undefined {
+export function findVirtualHost<Host>(routes: HostTable<Host>, authority: string): Host | undefined {
   const direct = routes.exact.get(authority);
   if (direct !== undefined) return direct;
   let host = authority.toLowerCase();
