@@ -1,6 +1,7 @@
 // Which ports of a workload its sidecar serves: those that Services selecting it name.
 import type { Service, ServicePort } from '../model/service.ts';
 import type { ProxyScope } from './resource.ts';
+import { hasIngress } from './sidecar-ingress.ts';
 import type { World } from './world.ts';
 
 /** One port of the workload, and the first service port that leads to it. */
@@ -13,13 +14,13 @@ export interface InboundTarget {
 }
 
 /**
- * The inbound ports of a sidecar, sorted by number; none for routers and in NONE mode, where only
- * `Sidecar.ingress` would name some. Of several service ports with one target port the oldest service's
+ * The inbound ports of a sidecar that Services name, sorted by number; none for routers, in NONE mode, and where
+ * `Sidecar.ingress` names the ports (sidecar-ingress.ts). Of several service ports with one target port the oldest service's
  * first one counts, with its protocol. Source: Istio `buildInboundListeners`, `GetProxyServiceTargets`.
  */
 export function inboundTargets(world: World, scope: ProxyScope): readonly InboundTarget[] {
   const { type, interceptionMode, namespace, labels, ipAddresses } = scope.node;
-  if (type !== 'sidecar' || interceptionMode === 'NONE') return [];
+  if (type !== 'sidecar' || interceptionMode === 'NONE' || hasIngress(world, scope)) return [];
   const targets = new Map<number, InboundTarget>();
   for (const service of world.servicesOfWorkload(namespace, labels, ipAddresses)) {
     for (const port of service.ports) {

@@ -1,5 +1,6 @@
 // What of a proxy counts (ProxyScope), and what such a proxy sees: its Sidecar, services and VirtualServices.
 import type { SidecarConfig, VirtualServiceConfig } from '../config/config.ts';
+import type { MeshConfig } from '../config/mesh-config.ts';
 import type { VirtualServiceSpec } from '../api/gen/istio-types.js';
 import { formatClusterName } from '../model/cluster-name.ts';
 import type { Hostname } from '../model/hostname.ts';
@@ -39,7 +40,15 @@ export function proxyScope(world: World, node: ProxyNode): ProxyScope {
  * Source: Istio Sidecar reference, "workloadSelector".
  */
 export function sidecarOf(world: World, scope: ProxyScope): SidecarConfig | undefined {
-  const { type, namespace, labels } = scope.node;
+  return sidecarFor(world, scope.node.type, scope.node.namespace, scope.node.labels);
+}
+
+function sidecarFor(
+  world: World,
+  type: ProxyNode['type'],
+  namespace: string,
+  labels: Readonly<Record<string, string>>,
+): SidecarConfig | undefined {
   if (type !== 'sidecar') return undefined;
   const { rootNamespace } = world.meshConfig();
   const own = world.sidecars(namespace);
@@ -54,7 +63,10 @@ export function sidecarOf(world: World, scope: ProxyScope): SidecarConfig | unde
 }
 
 /** Where traffic to unknown destinations goes: the Sidecar's word, else the mesh's. */
-export function outboundTrafficPolicyOf(world: World, scope: ProxyScope): 'ALLOW_ANY' | 'REGISTRY_ONLY' {
+export function outboundTrafficPolicyOf(
+  world: World,
+  scope: ProxyScope,
+): MeshConfig['outboundTrafficPolicy'] {
   const policy = sidecarOf(world, scope)?.spec.outboundTrafficPolicy;
   if (policy === undefined) return world.meshConfig().outboundTrafficPolicy;
   // The reference's default mode of a policy that is present is REGISTRY_ONLY (enum value 0).
@@ -286,6 +298,9 @@ function relevantLabels(world: World, node: ProxyNode): Readonly<Record<string, 
 
 function addressMatters(world: World, node: ProxyNode, labels: Readonly<Record<string, string>>): boolean {
   if (node.interceptionMode === 'LOOPBACK' || node.interceptionMode === 'NONE') return true;
+  // Its listeners stand on the pod's own address.
+  const sidecar = sidecarFor(world, node.type, node.namespace, labels);
+  if ((sidecar?.spec.ingress ?? []).length > 0) return true;
   const selecting = world.servicesOfWorkload(node.namespace, labels, []);
   if (selecting.some((service) => service.ports.some((port) => typeof port.targetPort === 'string')))
     return true;
