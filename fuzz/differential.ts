@@ -126,7 +126,9 @@ function compare(
   }
   // Chance chose another destination: its headers are its own.
   if (decisions.length > 1 && own.upstream?.address !== envoy.upstream?.address) return undefined;
-  return text(own) === text(envoy) ? undefined : `our proxy: ${text(own)}\nEnvoy: ${text(envoy)}`;
+  return text(own) === text(envoy)
+    ? undefined
+    : `${text(decisions)}\nour proxy: ${text(own)}\nEnvoy: ${text(envoy)}`;
 }
 
 /** Whether a proxy's answer can come of that decision. Faults and CORS answer before the upstream is asked. */

@@ -13,24 +13,34 @@ export function isPreflightAnswered(stream: HttpStream, cors: CorsSettings): boo
   if (origin === undefined || origin === '') return false;
   if (cors.enabledShare < 1 && stream.random() >= cors.enabledShare) return false;
   const allowed = cors.allowOrigins.some((test) => test(origin));
-  const preflight =
-    stream.method === 'OPTIONS' && (headers.known(H['access-control-request-method']) ?? '') !== '';
+  const requestedMethod = headers.known(H['access-control-request-method']) ?? '';
+  const preflight = stream.method === 'OPTIONS' && requestedMethod !== '';
   if (allowed) {
     stream.cors = cors;
     stream.corsOrigin = origin;
   }
   if (!preflight) return false;
   if (!allowed && cors.forwardNotMatchingPreflights) return false;
-  stream.respondLocally(200, '', 'cors_response', 0, undefined, (response) => {
-    if (!allowed) return;
-    response.set('access-control-allow-origin', origin);
-    if (cors.allowCredentials) response.set('access-control-allow-credentials', 'true');
-    if (cors.allowMethods !== '') response.set('access-control-allow-methods', cors.allowMethods);
-    if (cors.allowHeaders !== '') response.set('access-control-allow-headers', cors.allowHeaders);
-    if (cors.maxAge !== '') response.set('access-control-max-age', cors.maxAge);
-    if (cors.exposeHeaders !== '') response.set('access-control-expose-headers', cors.exposeHeaders);
-    stream.cors = undefined;
-  });
+  stream.respondLocally(
+    200,
+    '',
+    'cors_response',
+    0,
+    undefined,
+    (response) => {
+      // To an origin that is not allowed, too: only its own name is withheld (observed on Envoy 1.40).
+      if (cors.allowCredentials) response.set('access-control-allow-credentials', 'true');
+      setOrEcho(response, 'access-control-allow-methods', cors.allowMethods, requestedMethod);
+      setOrEcho(
+        response,
+        'access-control-allow-headers',
+        cors.allowHeaders,
+        headers.get('access-control-request-headers') ?? '',
+      );
+      if (cors.maxAge !== '') response.set('access-control-max-age', cors.maxAge);
+    },
+    { untouchedByRoute: true },
+  );
   return true;
 }
 
@@ -39,4 +49,9 @@ export function encodeCors(stream: HttpStream, cors: CorsSettings, headers: Head
   headers.set('access-control-allow-origin', stream.corsOrigin);
   if (cors.allowCredentials) headers.set('access-control-allow-credentials', 'true');
   if (cors.exposeHeaders !== '') headers.set('access-control-expose-headers', cors.exposeHeaders);
+}
+
+/** `*` stands for whatever was asked for. */
+function setOrEcho(response: HeaderBlock, name: string, value: string, asked: string): void {
+  if (value !== '') response.set(name, value === '*' ? asked : value);
 }

@@ -197,7 +197,8 @@ export class HttpStream implements MatchInput {
 
   /**
    * A reply made here (Envoy's sendLocalReply). `location` is for redirects, `overloaded` for UO. If a route was
-   * chosen, what it does to responses is done to this one, too (observed on Envoy 1.40).
+   * chosen, what it does to responses is done to this one, too (observed on Envoy 1.40), but for
+   * `untouchedByRoute`.
    */
   respondLocally(
     status: number,
@@ -206,6 +207,7 @@ export class HttpStream implements MatchInput {
     flags: number,
     location?: string,
     modify?: (headers: HeaderBlock) => void,
+    options?: { readonly untouchedByRoute: true },
   ): void {
     const headers = this.#localHeaders;
     headers.clear();
@@ -216,7 +218,7 @@ export class HttpStream implements MatchInput {
     modify?.(headers);
     const mutations =
       this.weighted === undefined ? this.route?.responseHeaders : this.weighted.responseHeaders;
-    if (mutations !== undefined) applyMutations(mutations, headers, info);
+    if (mutations !== undefined && options === undefined) applyMutations(mutations, headers, info);
     if (isGrpcRequest(this.headers)) {
       describeForGrpc(headers, status, body);
       this.respond(200, headers, true);
