@@ -3,6 +3,8 @@
 import { parseDurationMs } from '../model/duration.ts';
 import type { MeshConfig, ProxyConfig } from './mesh-config.ts';
 import { defaultMeshConfig, defaultProxyConfig } from './mesh-config.ts';
+import type { WrittenUpstream } from './mesh-upstream.ts';
+import { checkTrustDomain, checkUpstream, upstreamOverDefaults, upstreamSchemas } from './mesh-upstream.ts';
 import type { Finding, Report, Schema } from './schema.ts';
 import { checkStructure, describeValue, isRecord, withoutNulls } from './schema.ts';
 import { Checker } from './semantic/checker.ts';
@@ -57,10 +59,10 @@ interface WrittenProxy {
   readonly gatewayTopology?: { readonly numTrustedProxies?: number };
 }
 
-interface WrittenMesh {
+interface WrittenMesh extends WrittenUpstream {
   readonly trustDomain?: string;
   readonly rootNamespace?: string;
-  readonly outboundTrafficPolicy?: { readonly mode?: 'ALLOW_ANY' | 'REGISTRY_ONLY' };
+  readonly outboundTrafficPolicy?: { readonly mode?: MeshConfig['outboundTrafficPolicy'] };
   readonly connectTimeout?: string;
   readonly accessLogFile?: string;
   readonly accessLogEncoding?: 'TEXT' | 'JSON';
@@ -156,20 +158,13 @@ const unbuiltFields = [
   'disableEnvoyListenerLog',
   'discoverySelectors',
   'enableEnvoyAccessLogService',
-  'h2UpgradePolicy',
   'hboneIdleTimeout',
   'inboundClusterStatName',
-  'inboundTrafficPolicy',
-  'localityLbSetting',
-  'meshMTLS',
   'outboundClusterStatName',
   'pathNormalization',
   'serviceEntryVisibility',
   'serviceScopeConfigs',
   'serviceSettings',
-  'tcpKeepalive',
-  'tlsDefaults',
-  'trustDomainAliases',
   'zoneAwareLbSetting',
   'defaultProviders',
 ];
@@ -207,6 +202,7 @@ const meshSchema: Schema = {
     defaultVirtualServiceExportTo: texts,
     defaultDestinationRuleExportTo: texts,
     defaultConfig: proxySchema,
+    ...upstreamSchemas,
     ...Object.fromEntries([...unbuiltFields, ...idleFields].map((name) => [name, anything])),
   },
 };
@@ -222,10 +218,6 @@ const harmlessValues: Readonly<Record<string, (value: unknown) => boolean>> = {
     ),
   disableEnvoyListenerLog: (value) => value === false,
   enableEnvoyAccessLogService: (value) => value === false,
-  h2UpgradePolicy: (value) => value === 'DO_NOT_UPGRADE',
-  inboundTrafficPolicy: (value) => isRecord(value) && (value['mode'] ?? 'PASSTHROUGH') === 'PASSTHROUGH',
-  localityLbSetting: (value) =>
-    isRecord(value) && Object.entries(value).every(([name, item]) => name === 'enabled' && item === true),
 };
 
 function checkMesh(mesh: WrittenMesh, checker: Checker): void {
@@ -236,9 +228,8 @@ function checkMesh(mesh: WrittenMesh, checker: Checker): void {
   }
   if ('extensionProviders' in mesh)
     checker.at('extensionProviders').warn('is not read yet; nothing that we support refers to it');
-  // Without certificates there is no TLS between proxies, whatever is written here.
-  if (mesh.enableAutoMtls === true) checker.at('enableAutoMtls').withoutEffect();
   checkOutboundPolicy(mesh.outboundTrafficPolicy ?? {}, checker.at('outboundTrafficPolicy'));
+  checkUpstream(mesh, checker);
   checkTrustDomain(mesh.trustDomain, checker.at('trustDomain'));
   if (mesh.rootNamespace !== undefined && !isLabel(mesh.rootNamespace))
     checker.at('rootNamespace').error(`"${mesh.rootNamespace}" is not a namespace`);
@@ -261,19 +252,10 @@ function checkMesh(mesh: WrittenMesh, checker: Checker): void {
 function checkOutboundPolicy(policy: Readonly<Record<string, unknown>>, checker: Checker): void {
   for (const name of Object.keys(policy)) if (name !== 'mode') checker.at(name).unsupported();
   const mode = policy['mode'] ?? 'ALLOW_ANY';
-  if (mode === 'ALLOW_ANY_DYNAMIC_DNS') checker.at('mode').unsupported(`${mode} is not supported yet`);
-  else if (mode !== 'ALLOW_ANY' && mode !== 'REGISTRY_ONLY')
-    checker.at('mode').error(`must be ALLOW_ANY or REGISTRY_ONLY, not ${describeValue(mode)}`);
-}
-
-function checkTrustDomain(domain: string | undefined, checker: Checker): void {
-  if (domain === undefined) return;
-  const labels = domain.split('.');
-  if (
-    domain === '' ||
-    !labels.every((label, index) => isLabel(label) || (index === labels.length - 1 && label === ''))
-  )
-    checker.error(`"${domain}" is not a trust domain: labels of letters, digits and -, joined by dots`);
+  if (mode !== 'ALLOW_ANY' && mode !== 'REGISTRY_ONLY' && mode !== 'ALLOW_ANY_DYNAMIC_DNS')
+    checker
+      .at('mode')
+      .error(`must be ALLOW_ANY, REGISTRY_ONLY or ALLOW_ANY_DYNAMIC_DNS, not ${describeValue(mode)}`);
 }
 
 function checkRange(value: string | undefined, minMs: number, maxMs: number, checker: Checker): void {
@@ -346,6 +328,7 @@ function overDefaults(mesh: WrittenMesh): MeshConfig {
     value === undefined ? otherwise : (parseDurationMs(value) ?? otherwise);
   return {
     ...base,
+    ...upstreamOverDefaults(mesh, base),
     trustDomain: mesh.trustDomain ?? base.trustDomain,
     rootNamespace: mesh.rootNamespace ?? base.rootNamespace,
     outboundTrafficPolicy: mesh.outboundTrafficPolicy?.mode ?? base.outboundTrafficPolicy,

@@ -81,13 +81,19 @@ test('readMeshConfig: each mistake is named (C1.01)', () => {
     'connectTimeout: must be from 1ms to 30000ms, not 10m',
   ]);
   expect(complaintsOf('outboundTrafficPolicy: {mode: DENY}')).toEqual([
-    'outboundTrafficPolicy.mode: must be ALLOW_ANY or REGISTRY_ONLY, not "DENY"',
+    'outboundTrafficPolicy.mode: must be ALLOW_ANY, REGISTRY_ONLY or ALLOW_ANY_DYNAMIC_DNS, not "DENY"',
   ]);
   expect(complaintsOf('outboundTrafficPolicy: REGISTRY_ONLY')).toEqual([
     'outboundTrafficPolicy: must be a map, not "REGISTRY_ONLY"',
   ]);
   expect(complaintsOf('trustDomain: a..b')[0]).toMatch(/^trustDomain: "a\.\.b" is not a trust domain/);
-  expect(complaintsOf('h2UpgradePolicy: UPGRADE')).toEqual(['h2UpgradePolicy: not supported yet']);
+  expect(complaintsOf('trustDomainAliases: [a..b]')[0]).toMatch(/^trustDomainAliases\[0\]: "a\.\.b" is not/);
+  expect(complaintsOf('meshMTLS: {ecdhCurves: [P-256]}')).toEqual([
+    'meshMTLS.ecdhCurves: mesh TLS does not support ECDH curves configuration',
+  ]);
+  expect(complaintsOf('localityLbSetting: {distribute: [{from: a, to: {b: 30}}]}')).toEqual([
+    'localityLbSetting.distribute[0].to: total locality weight 30 != 100',
+  ]);
   expect(complaintsOf('defaultProviders: {accessLogging: [otel]}')).toEqual([
     'defaultProviders: not supported yet',
   ]);
@@ -104,13 +110,37 @@ test('readMeshConfig: each mistake is named (C1.01)', () => {
   expect(complaintsOf('- a')).toEqual([': a MeshConfig must be a map, not a list']);
 });
 
+test('readMeshConfig: what decides how proxies reach each other is read, over the defaults', () => {
+  const { meshConfig, findings } = readMeshConfig(`
+trustDomainAliases: [old.local]
+meshMTLS: {minProtocolVersion: TLSV1_3}
+tlsDefaults: {cipherSuites: [AES128-SHA]}
+h2UpgradePolicy: UPGRADE
+tcpKeepalive: {probes: 3, time: 30s}
+localityLbSetting: {failoverPriority: [zone]}
+inboundTrafficPolicy: {mode: LOCALHOST}
+outboundTrafficPolicy: {mode: ALLOW_ANY_DYNAMIC_DNS}
+`);
+  expect(findings).toEqual([]);
+  expect(meshConfig).toEqual({
+    ...defaultMeshConfig,
+    trustDomainAliases: ['old.local'],
+    meshMtls: { minProtocolVersion: 'TLSV1_3' },
+    tlsDefaults: { cipherSuites: ['AES128-SHA'] },
+    h2UpgradePolicy: 'UPGRADE',
+    tcpKeepalive: { probes: 3, time: '30s' },
+    localityLbSetting: { enabled: true, failoverPriority: ['zone'] },
+    inboundTrafficPolicy: 'LOCALHOST',
+    outboundTrafficPolicy: 'ALLOW_ANY_DYNAMIC_DNS',
+  });
+});
+
 test('readMeshConfig: what has no effect yet is said, unless it is the default', () => {
   expect(
     complaintsOf(
       'enableAutoMtls: true\ndefaultConfig: {drainDuration: 45s, statusPort: 15020, concurrency: 2, interceptionMode: TPROXY, image: {}}',
     ),
   ).toEqual([
-    'enableAutoMtls: has no effect yet',
     'defaultConfig.concurrency: has no effect yet',
     'defaultConfig.interceptionMode: has no effect yet',
   ]);

@@ -1,11 +1,42 @@
 // MeshConfig: the mesh-wide settings that we read, with Istio's defaults.
+import type { DestinationRuleSpec } from '../api/gen/istio-types.js';
+
+type LoadBalancer = NonNullable<NonNullable<DestinationRuleSpec['trafficPolicy']>['loadBalancer']>;
+
+/** MeshConfig.tlsDefaults and MeshConfig.meshMTLS. */
+export interface TlsDefaults {
+  readonly minProtocolVersion?: 'TLS_AUTO' | 'TLSV1_2' | 'TLSV1_3' | undefined;
+  /** Of tlsDefaults alone. */
+  readonly ecdhCurves?: readonly string[] | undefined;
+  readonly cipherSuites?: readonly string[] | undefined;
+}
+
+/** Durations are texts, such as `75s`; whole seconds count. */
+export interface TcpKeepalive {
+  readonly probes?: number | undefined;
+  readonly time?: string | undefined;
+  readonly interval?: string | undefined;
+}
 
 export interface MeshConfig {
   readonly trustDomain: string;
   readonly rootNamespace: string;
   /** `cluster.local`: the suffix of Kubernetes service names. */
   readonly domainSuffix: string;
-  readonly outboundTrafficPolicy: 'ALLOW_ANY' | 'REGISTRY_ONLY';
+  readonly trustDomainAliases: readonly string[];
+  /** Mutual TLS of sidecars. */
+  readonly meshMtls: TlsDefaults;
+  /** All other TLS. */
+  readonly tlsDefaults: TlsDefaults;
+  readonly outboundTrafficPolicy: 'ALLOW_ANY' | 'REGISTRY_ONLY' | 'ALLOW_ANY_DYNAMIC_DNS';
+  /** LOCALHOST: what arrives for the workload goes to the app's loopback address. */
+  readonly inboundTrafficPolicy: 'PASSTHROUGH' | 'LOCALHOST';
+  /** Whether HTTP ports are reached by HTTP/2 where no rule says otherwise. */
+  readonly h2UpgradePolicy: 'DO_NOT_UPGRADE' | 'UPGRADE';
+  /** Of connections to upstreams, where no rule has one. */
+  readonly tcpKeepalive?: TcpKeepalive;
+  /** Of services whose DestinationRule has none. */
+  readonly localityLbSetting: NonNullable<LoadBalancer['localityLbSetting']>;
   readonly connectTimeoutMs: number;
   /** Empty: no access log. */
   readonly accessLogFile: string;
@@ -61,7 +92,13 @@ export const defaultMeshConfig: MeshConfig = {
   trustDomain: 'cluster.local',
   rootNamespace: 'istio-system',
   domainSuffix: 'cluster.local',
+  trustDomainAliases: [],
+  meshMtls: {},
+  tlsDefaults: {},
   outboundTrafficPolicy: 'ALLOW_ANY',
+  inboundTrafficPolicy: 'PASSTHROUGH',
+  h2UpgradePolicy: 'DO_NOT_UPGRADE',
+  localityLbSetting: { enabled: true },
   connectTimeoutMs: 10_000,
   accessLogFile: '',
   accessLogEncoding: 'TEXT',

@@ -1,13 +1,19 @@
 // What of a proxy counts (ProxyScope), and what such a proxy sees: its Sidecar, services and VirtualServices.
 import type { SidecarConfig, VirtualServiceConfig } from '../config/config.ts';
 import type { MeshConfig } from '../config/mesh-config.ts';
-import type { VirtualServiceSpec } from '../api/gen/istio-types.js';
 import { formatClusterName } from '../model/cluster-name.ts';
+import { meshGateway } from '../model/gateway-name.ts';
 import type { Hostname } from '../model/hostname.ts';
-import { hostnameCovers, hostnamesOverlap, resolveHost } from '../model/hostname.ts';
 import type { ProxyNode } from '../model/proxy-node.ts';
 import type { Service } from '../model/service.ts';
 import { labelsMatch } from '../model/service.ts';
+import type { EgressListener } from './egress-listeners.ts';
+import {
+  egressListenersOf,
+  importedServices,
+  listenerServices,
+  listenerVirtualServices,
+} from './egress-listeners.ts';
 import type { ProxyScope } from './resource.ts';
 import type { World } from './world.ts';
 
@@ -29,7 +35,7 @@ export function proxyScope(world: World, node: ProxyNode): ProxyScope {
     labels,
     ipAddresses: addressMatters(world, node, labels)
       ? node.ipAddresses
-      : node.ipAddresses.map((address) => (address.includes(':') ? '::' : '0.0.0.0')),
+      : node.ipAddresses.map(unspecified),
   };
   return { key: canonicalText(canonical), node: canonical };
 }
@@ -84,192 +90,110 @@ export function egressProxyCluster(world: World, scope: ProxyScope): string | un
 }
 
 /**
+ * What routes and other outbound things depend on: a scope without what does not count for them, shared by
+ * all workloads of a namespace but for those that a Sidecar, a DestinationRule or sourceLabels choose. Where
+ * much follows from a scope, derive it from this one, by its key, so that equal work is done once.
+ */
+export function outboundScope(world: World, scope: ProxyScope): ProxyScope {
+  return world.derive(`outbound-scope/${scope.key}`, () => {
+    const { type, namespace, dnsDomain, clusterId, network, ipAddresses, labels } = scope.node;
+    const node: ProxyNode = {
+      id: '',
+      type,
+      ipAddresses: ipAddresses.map(unspecified),
+      podName: '',
+      namespace,
+      dnsDomain,
+      labels: pick(labels, world.clientLabelNames(namespace)),
+      serviceAccount: '',
+      workloadName: '',
+      clusterId,
+      network,
+      locality: { region: '', zone: '', subzone: '' },
+      istioVersion: '',
+      interceptionMode: 'REDIRECT',
+      adminPort: 0,
+      http10: false,
+      workloadCertificates: scope.node.workloadCertificates,
+    };
+    return { key: canonicalText(node), node };
+  });
+}
+
+/** The egress listeners of this proxy, in their order; gateways have one that imports everything. */
+export function egressListeners(world: World, scope: ProxyScope): readonly EgressListener[] {
+  return egressListenersOf(sidecarOf(world, scope), scope.node.namespace);
+}
+
+/**
  * The services that this proxy sees, after exportTo and Sidecar egress, one per hostname, in the
  * World's order. Destinations of visible VirtualServices are seen, too; of them only the ports that
- * the VirtualServices name. Aliases (ExternalName) are among them.
+ * the VirtualServices name. Aliases (ExternalName) are among them. They have clusters; listeners and routes
+ * are made of what each egress listener imports (`listenerServices`).
  */
 export function visibleServices(world: World, scope: ProxyScope): readonly Service[] {
-  return servicesThrough(world, scope.node.namespace, egressImports(world, scope));
+  return servicesThrough(world, egressListeners(world, scope));
 }
 
 /** One service as this proxy sees it; undefined if it does not. Cheaper than `visibleServices`. */
 export function visibleService(world: World, scope: ProxyScope, hostname: Hostname): Service | undefined {
-  const { namespace } = scope.node;
-  const service = world.service(hostname, namespace);
-  const imports = service === undefined ? undefined : egressImports(world, scope);
-  if (service === undefined || imports === undefined) return service;
-  const destinations = world.derive(`egress-destinations/${imports.key}`, () =>
-    importedDestinations(world, namespace, imports),
+  const listeners = egressListeners(world, scope);
+  if (importsAll(listeners)) return world.service(hostname, scope.node.namespace);
+  const key = keyOf(listeners);
+  // Two steps: who needs one service is left alone when another one changes.
+  return world.derive(`visible-service/${hostname}/${key}`, () =>
+    world
+      .derive(
+        `visible-services-by-name/${key}`,
+        () => new Map(servicesThrough(world, listeners).map((service) => [service.hostname, service])),
+      )
+      .get(hostname),
   );
-  return seenThrough(imports, destinations, service);
 }
 
 /** Hostnames of the visible aliases (ExternalName Services) that end at this service, sorted. */
 export function aliasesOf(world: World, scope: ProxyScope, hostname: Hostname): readonly Hostname[] {
-  const { namespace } = scope.node;
-  const imports = egressImports(world, scope);
-  // What is derived must follow from the key alone: not from this scope, which shares the key with others.
-  const aliases = world.derive(`aliases/${imports?.key ?? namespace}`, () => {
-    const services = servicesThrough(world, namespace, imports);
+  const listeners = egressListeners(world, scope);
+  const aliases = world.derive(`aliases/${keyOf(listeners)}`, () => {
     const targets = new Map<Hostname, Hostname>();
-    for (const { resolution, aliasOf, hostname: name } of services) {
+    for (const { resolution, aliasOf, hostname: name } of servicesThrough(world, listeners)) {
       if (resolution === 'alias' && aliasOf !== undefined) targets.set(name, aliasOf);
     }
-    const byTarget: Record<Hostname, Hostname[]> = {};
+    const byTarget = new Map<Hostname, Hostname[]>();
     for (const name of [...targets.keys()].sort()) {
       const end = endOfAlias(targets, name);
-      if (end !== undefined) (byTarget[end] ??= []).push(name);
+      if (end !== undefined) byTarget.set(end, [...(byTarget.get(end) ?? []), name]);
     }
     return byTarget;
   });
-  return aliases[hostname] ?? [];
+  return aliases.get(hostname) ?? [];
 }
 
 /**
  * The VirtualServices bound to `mesh` that this proxy sees, after exportTo and Sidecar egress, oldest
- * first. One is imported if a host of it and an egress host of its namespace cover one another.
+ * first.
  */
 export function visibleVirtualServices(world: World, scope: ProxyScope): readonly VirtualServiceConfig[] {
-  const { namespace } = scope.node;
-  const all = world.virtualServicesFor('mesh', namespace);
-  const imports = egressImports(world, scope);
-  return imports === undefined ? all : all.filter((config) => importsVirtualService(world, imports, config));
+  const listeners = egressListeners(world, scope);
+  const [only] = listeners;
+  if (listeners.length === 1 && only !== undefined) return listenerVirtualServices(world, only);
+  const seen = new Set(listeners.flatMap((listener) => listenerVirtualServices(world, listener)));
+  return world.virtualServicesFor(meshGateway, scope.node.namespace).filter((config) => seen.has(config));
 }
 
-/** One entry of a Sidecar's egress hosts: `namespace/host`. */
-interface ImportedHost {
-  /** `*`: any namespace. */
-  readonly namespace: string;
-  readonly host: Hostname;
-  /** `~namespace/host`: not this one. */
-  readonly excluded: boolean;
+function servicesThrough(world: World, listeners: readonly EgressListener[]): readonly Service[] {
+  const [only] = listeners;
+  if (only !== undefined && importsAll(listeners)) return listenerServices(world, only);
+  return world.derive(`visible-services/${keyOf(listeners)}`, () => importedServices(world, listeners));
 }
 
-interface EgressImports {
-  /** Equal for proxies that import the same. */
-  readonly key: string;
-  readonly hosts: readonly ImportedHost[];
+function importsAll(listeners: readonly EgressListener[]): boolean {
+  return listeners.every(({ hosts }) => hosts === undefined);
 }
 
-function servicesThrough(
-  world: World,
-  namespace: string,
-  imports: EgressImports | undefined,
-): readonly Service[] {
-  if (imports === undefined) return world.servicesVisibleTo(namespace);
-  return world.derive(`visible-services/${imports.key}`, () => {
-    const destinations = importedDestinations(world, namespace, imports);
-    return world
-      .servicesVisibleTo(namespace)
-      .flatMap((service) => seenThrough(imports, destinations, service) ?? []);
-  });
-}
-
-/** Undefined: everything that is exported. */
-function egressImports(world: World, scope: ProxyScope): EgressImports | undefined {
-  const egress = sidecarOf(world, scope)?.spec.egress;
-  if (egress === undefined || egress.length === 0) return undefined;
-  const texts = egress.flatMap((listener) => listener.hosts ?? []);
-  const hosts = texts.flatMap((text) => parseImportedHost(text, scope.node.namespace) ?? []);
-  return { key: `${scope.node.namespace}/${texts.join(',')}`, hosts };
-}
-
-/** `~/*` excludes everything (no egress at all); a text without a slash is no import. */
-function parseImportedHost(text: string, ownNamespace: string): ImportedHost | undefined {
-  const slash = text.indexOf('/');
-  if (slash < 0) return undefined;
-  const host = text.slice(slash + 1).toLowerCase();
-  const excluded = text.startsWith('~');
-  const written = text.slice(excluded ? 1 : 0, slash);
-  const namespace = written === '.' ? ownNamespace : written === '' ? '*' : written;
-  return { namespace, host, excluded };
-}
-
-function importsHost(
-  imports: EgressImports,
-  namespace: string,
-  hostname: Hostname,
-  matches: (imported: Hostname, name: Hostname) => boolean,
-): boolean {
-  const near = imports.hosts.filter((entry) => entry.namespace === '*' || entry.namespace === namespace);
-  if (near.some((entry) => entry.excluded && hostnameCovers(entry.host, hostname))) return false;
-  return near.some((entry) => !entry.excluded && matches(entry.host, hostname));
-}
-
-function importsVirtualService(world: World, imports: EgressImports, config: VirtualServiceConfig): boolean {
-  const { domainSuffix } = world.meshConfig();
-  return (config.spec.hosts ?? []).some((host) =>
-    importsHost(
-      imports,
-      config.namespace,
-      resolveHost(host, config.namespace, domainSuffix),
-      hostnamesOverlap,
-    ),
-  );
-}
-
-/** Hostname -> the ports that VirtualServices send to; undefined: all of them. */
-type Destinations = ReadonlyMap<Hostname, readonly number[] | undefined>;
-
-function importedDestinations(world: World, namespace: string, imports: EgressImports): Destinations {
-  const { domainSuffix } = world.meshConfig();
-  const destinations = new Map<Hostname, readonly number[] | undefined>();
-  for (const config of world.virtualServicesFor('mesh', namespace)) {
-    if (!importsVirtualService(world, imports, config)) continue;
-    for (const { host, port } of destinationsOf(config.spec, namespace)) {
-      const hostname = resolveHost(host, config.namespace, domainSuffix);
-      const known = destinations.has(hostname) ? destinations.get(hostname) : [];
-      destinations.set(hostname, known === undefined || port === undefined ? undefined : [...known, port]);
-    }
-  }
-  return destinations;
-}
-
-function destinationsOf(
-  spec: VirtualServiceSpec,
-  namespace: string,
-): { host: string; port: number | undefined }[] {
-  const rules = (spec.http ?? []).filter(({ match = [] }) => appliesIn(match, namespace));
-  const http = rules.flatMap((rule) => [
-    ...(rule.route ?? []).map((route) => route.destination),
-    rule.mirror,
-    ...(rule.mirrors ?? []).map((mirror) => mirror.destination),
-  ]);
-  const streams = [...(spec.tcp ?? []), ...(spec.tls ?? [])]
-    .filter(({ match = [] }) => appliesIn(match, namespace))
-    .flatMap((rule) => (rule.route ?? []).map((route) => route.destination));
-  return [...http, ...streams].flatMap((destination) =>
-    destination?.host === undefined ? [] : [{ host: destination.host, port: destination.port?.number }],
-  );
-}
-
-/** Whether a rule may match for clients of this namespace. */
-function appliesIn(
-  match: readonly { readonly sourceNamespace?: string | undefined }[],
-  namespace: string,
-): boolean {
-  return (
-    match.length === 0 ||
-    match.some(({ sourceNamespace = '' }) => sourceNamespace === '' || sourceNamespace === namespace)
-  );
-}
-
-/** The service, or what of its ports is seen; undefined where it is not. */
-function seenThrough(
-  imports: EgressImports,
-  destinations: Destinations,
-  service: Service,
-): Service | undefined {
-  if (importsHost(imports, service.namespace, service.hostname, hostnameCovers)) return service;
-  if (!destinations.has(service.hostname)) return undefined;
-  const numbers = destinations.get(service.hostname);
-  if (numbers === undefined) return service;
-  const ports = service.ports.filter((port) => numbers.includes(port.servicePort));
-  return ports.length === 0
-    ? undefined
-    : ports.length === service.ports.length
-      ? service
-      : { ...service, ports };
+/** What is derived by it must follow from it alone: not from a scope, which shares it with others. */
+function keyOf(listeners: readonly EgressListener[]): string {
+  return listeners.map(({ key }) => key).join(';');
 }
 
 /** Follows aliases of aliases; undefined for those that go in a circle. */
@@ -288,12 +212,24 @@ function isNamespaceWide(sidecar: SidecarConfig): boolean {
 }
 
 function relevantLabels(world: World, node: ProxyNode): Readonly<Record<string, string>> {
-  const labels: Record<string, string> = {};
-  for (const name of world.selectorLabelNames(node.namespace)) {
-    const value = node.labels[name];
-    if (value !== undefined) labels[name] = value;
+  return pick(node.labels, world.selectorLabelNames(node.namespace));
+}
+
+function pick(
+  labels: Readonly<Record<string, string>>,
+  names: readonly string[],
+): Readonly<Record<string, string>> {
+  const picked: Record<string, string> = {};
+  for (const name of names) {
+    const value = labels[name];
+    if (value !== undefined) picked[name] = value;
   }
-  return labels;
+  return picked;
+}
+
+/** The address of its family that means none. */
+function unspecified(address: string): string {
+  return address.includes(':') ? '::' : '0.0.0.0';
 }
 
 function addressMatters(world: World, node: ProxyNode, labels: Readonly<Record<string, string>>): boolean {

@@ -1,0 +1,104 @@
+// The part of MeshConfig that decides how proxies reach each other and the world: TLS, HTTP/2, keepalive, locality.
+import type { DestinationRuleSpec } from '../api/gen/istio-types.js';
+import type { MeshConfig, TcpKeepalive, TlsDefaults } from './mesh-config.ts';
+import type { Schema } from './schema.ts';
+import type { Checker } from './semantic/checker.ts';
+import { checkLocalityLb } from './semantic/locality-lb.ts';
+import { checkDuration, isLabel } from './semantic/rules.ts';
+
+type LocalityLbSetting = NonNullable<
+  NonNullable<NonNullable<DestinationRuleSpec['trafficPolicy']>['loadBalancer']>['localityLbSetting']
+>;
+
+/** As written, after its structure was found right. */
+export interface WrittenUpstream {
+  readonly trustDomainAliases?: readonly string[];
+  readonly meshMTLS?: TlsDefaults;
+  readonly tlsDefaults?: TlsDefaults;
+  readonly h2UpgradePolicy?: MeshConfig['h2UpgradePolicy'];
+  readonly tcpKeepalive?: TcpKeepalive;
+  readonly localityLbSetting?: LocalityLbSetting;
+  readonly inboundTrafficPolicy?: { readonly mode?: MeshConfig['inboundTrafficPolicy'] };
+}
+
+const text: Schema = { type: 'string' };
+const texts: Schema = { type: 'array', items: text };
+const object = (properties: Record<string, Schema>): Schema => ({ type: 'object', properties, required: [] });
+
+const tlsSchema = object({
+  minProtocolVersion: { type: 'string', enum: ['TLS_AUTO', 'TLSV1_2', 'TLSV1_3'] },
+  ecdhCurves: texts,
+  cipherSuites: texts,
+});
+
+export const upstreamSchemas: Readonly<Record<string, Schema>> = {
+  trustDomainAliases: texts,
+  meshMTLS: tlsSchema,
+  tlsDefaults: tlsSchema,
+  h2UpgradePolicy: { type: 'string', enum: ['DO_NOT_UPGRADE', 'UPGRADE'] },
+  tcpKeepalive: object({
+    probes: { type: 'integer', min: 0, max: 4_294_967_295 },
+    time: { type: 'duration' },
+    interval: { type: 'duration' },
+  }),
+  localityLbSetting: object({
+    enabled: { type: 'boolean' },
+    distribute: {
+      type: 'array',
+      items: object({
+        from: text,
+        to: { type: 'map', values: { type: 'integer', min: 0, max: 4_294_967_295 } },
+      }),
+    },
+    failover: { type: 'array', items: object({ from: text, to: text }) },
+    failoverPriority: texts,
+  }),
+  inboundTrafficPolicy: object({ mode: { type: 'string', enum: ['PASSTHROUGH', 'LOCALHOST'] } }),
+};
+
+export function checkUpstream(mesh: WrittenUpstream, checker: Checker): void {
+  for (const [index, alias] of (mesh.trustDomainAliases ?? []).entries())
+    checkTrustDomain(alias, checker.at('trustDomainAliases', index));
+  if (mesh.meshMTLS?.ecdhCurves !== undefined)
+    checker.at('meshMTLS', 'ecdhCurves').error('mesh TLS does not support ECDH curves configuration');
+  checkLocalityLb(mesh.localityLbSetting, true, checker.at('localityLbSetting'));
+  for (const name of ['time', 'interval'] as const)
+    checkDuration(mesh.tcpKeepalive?.[name], checker.at('tcpKeepalive', name));
+}
+
+/** Labels of letters, digits and `-`, joined by dots; the last one may be empty. */
+export function checkTrustDomain(domain: string | undefined, checker: Checker): void {
+  if (domain === undefined) return;
+  const labels = domain.split('.');
+  if (
+    domain === '' ||
+    !labels.every((label, index) => isLabel(label) || (index === labels.length - 1 && label === ''))
+  )
+    checker.error(`"${domain}" is not a trust domain: labels of letters, digits and -, joined by dots`);
+}
+
+export function upstreamOverDefaults(
+  mesh: WrittenUpstream,
+  base: MeshConfig,
+): Pick<
+  MeshConfig,
+  | 'trustDomainAliases'
+  | 'meshMtls'
+  | 'tlsDefaults'
+  | 'h2UpgradePolicy'
+  | 'tcpKeepalive'
+  | 'localityLbSetting'
+  | 'inboundTrafficPolicy'
+> {
+  const tcpKeepalive = mesh.tcpKeepalive ?? base.tcpKeepalive;
+  return {
+    trustDomainAliases: mesh.trustDomainAliases ?? base.trustDomainAliases,
+    meshMtls: mesh.meshMTLS ?? base.meshMtls,
+    tlsDefaults: mesh.tlsDefaults ?? base.tlsDefaults,
+    h2UpgradePolicy: mesh.h2UpgradePolicy ?? base.h2UpgradePolicy,
+    ...(tcpKeepalive === undefined ? {} : { tcpKeepalive }),
+    // Written fields replace single ones of the default, as protobuf merges.
+    localityLbSetting: { ...base.localityLbSetting, ...mesh.localityLbSetting },
+    inboundTrafficPolicy: mesh.inboundTrafficPolicy?.mode ?? base.inboundTrafficPolicy,
+  };
+}
