@@ -330,6 +330,7 @@ function sidecarScope(
   const seen = bestOfEach(merged, 'mynamespace');
   const world = worldOf(objects.map(configOf));
   world.servicesVisibleTo = () => seen;
+  world.servicesExportedTo = () => merged;
   world.service = (hostname) => seen.find((service) => service.hostname === hostname);
   // The proxy's labels are not among the facts: those that the expected rule selects.
   const labels = expectedDr?.spec.workloadSelector?.matchLabels ?? {};
