@@ -55,6 +55,12 @@ export interface HeaderReader {
   get(name: string): string | undefined;
 }
 
+/** The headers of a message that can be logged. */
+export interface MessageHeaders extends HeaderReader {
+  /** As `get`, but of several lines the first alone: what Envoy's %REQ()% and %RESP()% yield. */
+  first(name: string): string | undefined;
+}
+
 /**
  * One request, or one connection of tcp_proxy. The object is reused for the next request: readers take what
  * they need during the call that passes it and keep nothing. Times are Clock.monotonicMs, -1 = did not
@@ -112,9 +118,9 @@ export class StreamInfo {
   downstreamDirectRemoteAddress: SocketAddress | undefined = undefined;
   requestedServerName: string | undefined = undefined;
 
-  requestHeaders: HeaderReader | undefined = undefined;
-  responseHeaders: HeaderReader | undefined = undefined;
-  responseTrailers: HeaderReader | undefined = undefined;
+  requestHeaders: MessageHeaders | undefined = undefined;
+  responseHeaders: MessageHeaders | undefined = undefined;
+  responseTrailers: MessageHeaders | undefined = undefined;
 
   /** Makes the object as new, for a request that starts now. */
   reset(startTimeMs: number, startMonotonicMs: number): void {

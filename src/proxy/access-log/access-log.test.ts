@@ -9,6 +9,7 @@ import { messageFromJson } from '../../api/any.ts';
 import { AccessLogSchema } from '../../api/gen/envoy/config/accesslog/v3/accesslog_pb.js';
 import { socketAddress } from '../io/socket-address.ts';
 import { StatsStore } from '../stats/stats.ts';
+import type { MessageHeaders } from '../stream-info.ts';
 import { StreamInfo, flagBits } from '../stream-info.ts';
 import { compileAccessLogs } from './access-log.ts';
 import { FileSinks } from './file-sink.ts';
@@ -47,8 +48,8 @@ function request(headers: Record<string, string> = {}): StreamInfo {
   info.upstreamLocalAddress = socketAddress('10.0.0.9', 50_000);
   info.downstreamLocalAddress = socketAddress('10.0.0.2', 80);
   info.downstreamRemoteAddress = socketAddress('fe80::1', 1234);
-  info.requestHeaders = { get: (name) => headers[name] };
-  info.responseHeaders = { get: (name) => (name === 'x-envoy-upstream-service-time' ? '7' : undefined) };
+  info.requestHeaders = messageHeaders(headers);
+  info.responseHeaders = messageHeaders({ 'x-envoy-upstream-service-time': '7' });
   return info;
 }
 
@@ -223,3 +224,8 @@ test('FileSinks: reopen goes on in a new file after a rotation (D9.02)', () => {
   expect(readFileSync(path, 'latin1')).toBe('after\n');
   expect(readFileSync(`${path}.1`, 'latin1')).toBe('before\n');
 });
+
+function messageHeaders(headers: Readonly<Record<string, string>>): MessageHeaders {
+  const get = (name: string): string | undefined => headers[name];
+  return { get, first: get };
+}

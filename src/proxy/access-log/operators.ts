@@ -2,7 +2,7 @@
 // https://www.envoyproxy.io/docs/envoy/v1.33.0/configuration/observability/access_log/usage#command-operators
 import { ConfigError } from '../config-error.ts';
 import type { SocketAddress } from '../io/socket-address.ts';
-import type { HeaderReader, StreamInfo } from '../stream-info.ts';
+import type { MessageHeaders, StreamInfo } from '../stream-info.ts';
 import { responseFlagsText } from '../stream-info.ts';
 import { compileTimeFormat } from './start-time.ts';
 
@@ -196,6 +196,6 @@ function requestHeader(info: StreamInfo, header: string): string | undefined {
   }
 }
 
-function get(headers: HeaderReader | undefined, name: string): string | undefined {
-  return headers?.get(name);
+function get(headers: MessageHeaders | undefined, name: string): string | undefined {
+  return headers?.first(name);
 }

@@ -28,6 +28,7 @@ export function isPreflightAnswered(stream: HttpStream, cors: CorsSettings): boo
     0,
     undefined,
     (response) => {
+      if (allowed) response.set('access-control-allow-origin', origin);
       // To an origin that is not allowed, too: only its own name is withheld (observed on Envoy 1.40).
       if (cors.allowCredentials) response.set('access-control-allow-credentials', 'true');
       setOrEcho(response, 'access-control-allow-methods', cors.allowMethods, requestedMethod);
@@ -38,6 +39,10 @@ export function isPreflightAnswered(stream: HttpStream, cors: CorsSettings): boo
         headers.get('access-control-request-headers') ?? '',
       );
       if (cors.maxAge !== '') response.set('access-control-max-age', cors.maxAge);
+      if (allowed && cors.exposeHeaders !== '')
+        response.set('access-control-expose-headers', cors.exposeHeaders);
+      // All of it is there: the way out has nothing to add.
+      stream.cors = undefined;
     },
     { untouchedByRoute: true },
   );

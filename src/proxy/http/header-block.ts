@@ -3,7 +3,7 @@
 // Headers that stay are copied to the other side as runs of that text; nothing is split into arrays of
 // names and values (docs/decisions/0009). One block serves one connection side, again and again.
 import { headersMax } from './header-limits.ts';
-import type { HeaderReader } from '../stream-info.ts';
+import type { MessageHeaders } from '../stream-info.ts';
 import { nameIdEnd, nameIdOf, nameIds, namesById } from './names.ts';
 
 /** Of a parsed header line. */
@@ -37,7 +37,7 @@ const forbiddenInTrailers: readonly number[] = (
 
 const noSlots: readonly number[] = Array.from({ length: nameIdEnd }, () => 0);
 
-export class HeaderBlock implements HeaderReader {
+export class HeaderBlock implements MessageHeaders {
   /** The head as it came, names in lower case. */
   text = '';
   /** Parsed header lines. */
@@ -101,6 +101,18 @@ export class HeaderBlock implements HeaderReader {
       value = value === undefined ? own : `${value},${own}`;
     }
     return this.#joinAdded(name, value);
+  }
+
+  /** Known names are those that Envoy keeps in one line: theirs are joined all the same. */
+  first(name: string): string | undefined {
+    const id = nameIdOf(name);
+    if (id !== 0) return this.known(id);
+    for (let index = 0; index < this.count; index++) {
+      if (this.ids[index] === 0 && this.#states[index] !== dropped && this.#nameIs(index, name))
+        return this.valueAt(index);
+    }
+    const at = this.#added.findIndex((each, place) => place % 2 === 0 && each === name);
+    return at < 0 ? undefined : this.#added[at + 1];
   }
 
   /** The value of a known name; several are joined by a comma. */

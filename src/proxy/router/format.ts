@@ -1,6 +1,6 @@
 // Command operators (`%DOWNSTREAM_REMOTE_ADDRESS%`) in header values, compiled once.
 import { ConfigError } from '../config-error.ts';
-import type { HeaderReader, StreamInfo } from '../stream-info.ts';
+import type { MessageHeaders, StreamInfo } from '../stream-info.ts';
 import { responseFlagsText } from '../stream-info.ts';
 
 /** Makes the value for one request. */
@@ -90,8 +90,8 @@ function operatorOf(
 function headerOperator(name: string, argument: string | undefined): Operator | undefined {
   if (argument === undefined || (name !== 'REQ' && name !== 'RESP')) return undefined;
   const [first = '', alternative] = argument.toLowerCase().split('?');
-  const read = (headers: HeaderReader | undefined): string | undefined =>
-    headers?.get(first) ?? (alternative === undefined ? undefined : headers?.get(alternative));
+  const read = (headers: MessageHeaders | undefined): string | undefined =>
+    headers?.first(first) ?? (alternative === undefined ? undefined : headers?.first(alternative));
   if (name === 'RESP') return (info) => read(info.responseHeaders);
   const pseudo = (info: StreamInfo, key: string): string | undefined => {
     switch (key) {
@@ -103,7 +103,7 @@ function headerOperator(name: string, argument: string | undefined): Operator | 
       case 'host':
         return info.authority;
       default:
-        return info.requestHeaders?.get(key);
+        return info.requestHeaders?.first(key);
     }
   };
   return (info) => pseudo(info, first) ?? (alternative === undefined ? undefined : pseudo(info, alternative));
