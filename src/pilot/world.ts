@@ -22,6 +22,7 @@ import { labelsMatch } from '../model/service.ts';
 import type { Registry, RegistrySources } from '../registry/registry.ts';
 import { createRegistry } from '../registry/registry.ts';
 import type { World } from '../translate/world.ts';
+import { isVisible } from '../registry/service-conflicts.ts';
 
 /** Kinds that proxies' configuration is made of; changes of others move nothing. */
 export const worldKinds = [
@@ -64,7 +65,10 @@ export class PilotWorld implements World {
   readonly #envoyFilters: Derived<string, readonly EnvoyFilterConfig[]>;
   readonly #proxyConfigs: Derived<string, readonly ProxyConfigConfig[]>;
   readonly #selectorLabels: Derived<string, readonly string[]>;
-  readonly #commonSelectorLabels: Derived<'all', readonly string[]>;
+  readonly #gatewayLabels: Derived<'all', readonly string[]>;
+  readonly #clientLabels: Derived<string, readonly string[]>;
+  readonly #commonClientLabels: Derived<'all', readonly string[]>;
+  readonly #exportedServices: Derived<string, readonly Service[]>;
 
   constructor(graph: Graph, mesh: MeshConfig) {
     this.#graph = graph;
@@ -92,11 +96,14 @@ export class PilotWorld implements World {
     this.#peerAuthentications = this.#byNamespace<PeerAuthenticationConfig>('PeerAuthentication');
     this.#envoyFilters = this.#byNamespace<EnvoyFilterConfig>('EnvoyFilter');
     this.#proxyConfigs = this.#byNamespace<ProxyConfigConfig>('ProxyConfig');
-    this.#commonSelectorLabels = graph.derived({
-      name: 'common-selector-labels',
+    this.#gatewayLabels = graph.derived({
+      name: 'gateway-selector-labels',
+      compute: (_all: 'all') => labelNames(this.#gateways.get('all').map(({ spec }) => spec.selector)),
+    });
+    this.#commonClientLabels = graph.derived({
+      name: 'common-client-labels',
       compute: (_all: 'all') =>
         labelNames([
-          ...this.#gateways.get('all').map(({ spec }) => spec.selector),
           ...this.#input<DestinationRuleConfig>('DestinationRule')
             .values()
             .map(({ spec }) => spec.workloadSelector?.matchLabels),
@@ -107,8 +114,21 @@ export class PilotWorld implements World {
       name: 'selector-labels',
       compute: (namespace: string) =>
         sorted([
-          ...this.#commonSelectorLabels.get('all'),
+          ...this.#gatewayLabels.get('all'),
+          ...this.#clientLabels.get(namespace),
+    this.#clientLabels = graph.derived({
+      name: 'client-labels',
+      compute: (namespace: string) =>
+        sorted([
+          ...this.#commonClientLabels.get('all'),
           ...labelNames(this.sidecars(namespace).map(({ spec }) => spec.workloadSelector?.labels)),
+        ]),
+    });
+    this.#exportedServices = graph.derived({
+      name: 'services-exported-to',
+      compute: (namespace: string) =>
+        this.#registry.services().filter((service) => isVisible(service, namespace)),
+    });
           ...labelNames(this.peerAuthentications(namespace).map(({ spec }) => spec.selector?.matchLabels)),
           ...this.#registry.selectorLabelNames(namespace),
         ]),
@@ -154,6 +174,10 @@ export class PilotWorld implements World {
 
   endpoints(hostname: Hostname, servicePort: number, serviceNamespace?: string): readonly Endpoint[] {
     return this.#registry.endpoints(hostname, servicePort, serviceNamespace);
+  servicesExportedTo(namespace: string): readonly Service[] {
+    return this.#exportedServices.get(namespace);
+  }
+
   }
 
   workloadPort(ipAddress: string, portName: string): number | undefined {
@@ -170,6 +194,10 @@ export class PilotWorld implements World {
 
   destinationRulesFor(hostname: Hostname, namespace: string): readonly DestinationRuleConfig[] {
     const exact = isWildcard(hostname) ? [] : this.#rulesByHost.get(hostname);
+  clientLabelNames(namespace: string): readonly string[] {
+    return this.#clientLabels.get(namespace);
+  }
+
     const wildcards = this.#rulesByHost.get('*').filter(({ host }) => hostnameCovers(host, hostname));
     const defaults = this.meshConfig().defaultDestinationRuleExportTo;
     const seen = [...exact, ...wildcards]

@@ -25,6 +25,8 @@ export interface World {
   service(hostname: Hostname, clientNamespace?: string): Service | undefined;
   /** All services that `namespace` may see (exportTo), one per hostname, sorted by creation time, then hostname. */
   servicesVisibleTo(namespace: string): readonly Service[];
+  /** As servicesVisibleTo, but with every one of several services with the same hostname. */
+  servicesExportedTo(namespace: string): readonly Service[];
   /** Services of one namespace that select these workload labels, or name this address in endpoints of their own. */
   servicesOfWorkload(
     namespace: string,
@@ -49,6 +51,11 @@ export interface World {
    * change a proxy's configuration.
    */
   selectorLabelNames(namespace: string): readonly string[];
+  /**
+   * Of these, the names of labels by which clients are told apart (Sidecars of the namespace,
+   * DestinationRules, sourceLabels of VirtualServices), sorted.
+   */
+  clientLabelNames(namespace: string): readonly string[];
 
   /**
    * VirtualServices bound to a gateway (`namespace/name`, or `mesh`), visible to `namespace`
