@@ -21,8 +21,8 @@ import type { Endpoint, Service } from '../model/service.ts';
 import { labelsMatch } from '../model/service.ts';
 import type { Registry, RegistrySources } from '../registry/registry.ts';
 import { createRegistry } from '../registry/registry.ts';
-import type { World } from '../translate/world.ts';
 import { isVisible } from '../registry/service-conflicts.ts';
+import type { World } from '../translate/world.ts';
 
 /** Kinds that proxies' configuration is made of; changes of others move nothing. */
 export const worldKinds = [
@@ -110,12 +110,6 @@ export class PilotWorld implements World {
           ...this.#input<VirtualServiceConfig>('VirtualService').values().flatMap(sourceLabelsOf),
         ]),
     });
-    this.#selectorLabels = graph.derived({
-      name: 'selector-labels',
-      compute: (namespace: string) =>
-        sorted([
-          ...this.#gatewayLabels.get('all'),
-          ...this.#clientLabels.get(namespace),
     this.#clientLabels = graph.derived({
       name: 'client-labels',
       compute: (namespace: string) =>
@@ -129,6 +123,12 @@ export class PilotWorld implements World {
       compute: (namespace: string) =>
         this.#registry.services().filter((service) => isVisible(service, namespace)),
     });
+    this.#selectorLabels = graph.derived({
+      name: 'selector-labels',
+      compute: (namespace: string) =>
+        sorted([
+          ...this.#gatewayLabels.get('all'),
+          ...this.#clientLabels.get(namespace),
           ...labelNames(this.peerAuthentications(namespace).map(({ spec }) => spec.selector?.matchLabels)),
           ...this.#registry.selectorLabelNames(namespace),
         ]),
@@ -168,16 +168,16 @@ export class PilotWorld implements World {
     return this.#registry.servicesVisibleTo(namespace);
   }
 
+  servicesExportedTo(namespace: string): readonly Service[] {
+    return this.#exportedServices.get(namespace);
+  }
+
   servicesOfWorkload(namespace: string, labels: Labels, ipAddresses: readonly string[]): readonly Service[] {
     return this.#registry.servicesOfWorkload(namespace, labels, ipAddresses);
   }
 
   endpoints(hostname: Hostname, servicePort: number, serviceNamespace?: string): readonly Endpoint[] {
     return this.#registry.endpoints(hostname, servicePort, serviceNamespace);
-  servicesExportedTo(namespace: string): readonly Service[] {
-    return this.#exportedServices.get(namespace);
-  }
-
   }
 
   workloadPort(ipAddress: string, portName: string): number | undefined {
@@ -188,16 +188,16 @@ export class PilotWorld implements World {
     return this.#selectorLabels.get(namespace);
   }
 
+  clientLabelNames(namespace: string): readonly string[] {
+    return this.#clientLabels.get(namespace);
+  }
+
   virtualServicesFor(gateway: string, namespace: string): readonly VirtualServiceConfig[] {
     return this.#virtualServices.get({ gateway, namespace });
   }
 
   destinationRulesFor(hostname: Hostname, namespace: string): readonly DestinationRuleConfig[] {
     const exact = isWildcard(hostname) ? [] : this.#rulesByHost.get(hostname);
-  clientLabelNames(namespace: string): readonly string[] {
-    return this.#clientLabels.get(namespace);
-  }
-
     const wildcards = this.#rulesByHost.get('*').filter(({ host }) => hostnameCovers(host, hostname));
     const defaults = this.meshConfig().defaultDestinationRuleExportTo;
     const seen = [...exact, ...wildcards]
