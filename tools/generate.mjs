@@ -1,13 +1,15 @@
 // Generates src/api/gen (never edited, never committed):
 //   envoy/...           TypeScript for the Envoy v3 protos that ship inside @grpc/grpc-js-xds
 //   descriptors.js      all of them in one protobuf registry, so that Any can be resolved
+//   extensions.js       descriptors alone of what people write into EnvoyFilters, read when first needed
 //   istio-schemas.json  the structural schema of each Istio kind, read from @kubernetes-models/istio
 import { execFileSync } from 'node:child_process';
 import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { istioTypes, readIstioSchemas } from './istio-schemas.mjs';
-import { packDescriptors } from './pack-descriptors.mjs';
+import { extensionRoots } from './extension-protos.mjs';
+import { packDescriptors, packExtensions } from './pack-descriptors.mjs';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const staging = join(root, '.cache/protos');
@@ -27,17 +29,22 @@ const protoRoots = [
   'envoy/service/discovery/v3/ads.proto',
   'envoy/extensions/access_loggers/file/v3/file.proto',
   'envoy/extensions/access_loggers/stream/v3/stream.proto',
+  'envoy/extensions/clusters/dynamic_forward_proxy/v3/cluster.proto',
   'envoy/extensions/filters/http/cors/v3/cors.proto',
+  'envoy/extensions/filters/http/dynamic_forward_proxy/v3/dynamic_forward_proxy.proto',
   'envoy/extensions/filters/http/fault/v3/fault.proto',
   'envoy/extensions/filters/http/grpc_stats/v3/config.proto',
   'envoy/extensions/filters/http/router/v3/router.proto',
   'envoy/extensions/filters/listener/http_inspector/v3/http_inspector.proto',
   'envoy/extensions/filters/listener/original_dst/v3/original_dst.proto',
+  'envoy/extensions/filters/listener/original_src/v3/original_src.proto',
   'envoy/extensions/filters/listener/tls_inspector/v3/tls_inspector.proto',
   'envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager.proto',
+  'envoy/extensions/filters/network/sni_dynamic_forward_proxy/v3/sni_dynamic_forward_proxy.proto',
   'envoy/extensions/filters/network/tcp_proxy/v3/tcp_proxy.proto',
   'envoy/extensions/retry/host/previous_hosts/v3/previous_hosts.proto',
   'envoy/extensions/retry/priority/previous_priorities/v3/previous_priorities_config.proto',
+  'envoy/extensions/transport_sockets/proxy_protocol/v3/upstream_proxy_protocol.proto',
   'envoy/extensions/transport_sockets/raw_buffer/v3/raw_buffer.proto',
   'envoy/extensions/transport_sockets/tls/v3/tls.proto',
   'envoy/extensions/upstreams/http/v3/http_protocol_options.proto',
@@ -47,7 +54,8 @@ stageProtos();
 rmSync(out, { recursive: true, force: true });
 mkdirSync(out, { recursive: true });
 generateProtos();
-packDescriptors(out);
+const packed = packDescriptors(out);
+packExtensions(out, buildExtensions(), packed);
 const schemas = readIstioSchemas(root);
 writeFileSync(join(out, 'istio-schemas.json'), `${JSON.stringify(schemas)}\n`);
 writeFileSync(join(out, 'istio-types.d.ts'), istioTypes(schemas));
@@ -100,4 +108,14 @@ function generateProtos() {
   const paths = protoRoots.flatMap((proto) => ['--path', `envoy-api/${proto}`]);
   const buf = join(root, 'node_modules/@bufbuild/buf/bin/buf');
   execFileSync(process.execPath, [buf, 'generate', ...paths], { cwd: staging, stdio: 'inherit' });
+}
+
+/** A FileDescriptorSet of the extensions and all that they import. */
+function buildExtensions() {
+  const image = join(staging, 'extensions.binpb');
+  const paths = extensionRoots(staging).flatMap((proto) => ['--path', proto]);
+  const buf = join(root, 'node_modules/@bufbuild/buf/bin/buf');
+  const args = ['build', '--exclude-source-info', '--as-file-descriptor-set', '-o', image, ...paths];
+  execFileSync(process.execPath, [buf, ...args], { cwd: staging, stdio: 'inherit' });
+  return readFileSync(image);
 }

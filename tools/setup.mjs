@@ -30,6 +30,7 @@ const steps = [
     name: 'generated code',
     inputs: [
       'package-lock.json',
+      'tools/extension-protos.mjs',
       'tools/generate.mjs',
       'tools/istio-schemas.mjs',
       'tools/pack-descriptors.mjs',

@@ -4,9 +4,27 @@ import { fromBinary, fromJson, toBinary, toJson } from '@bufbuild/protobuf';
 import type { Any } from '@bufbuild/protobuf/wkt';
 import { anyPack, anyUnpack } from '@bufbuild/protobuf/wkt';
 import { registry as descriptors } from './gen/descriptors.js';
+import { extensionRegistry } from './gen/extensions.js';
 
-/** All generated Envoy messages: what an `Any` may hold. */
-export const registry: Registry = descriptors;
+/**
+ * Every Envoy message that we know: what an `Any` may hold. Those that Fairlead itself speaks are generated
+ * as code; the extensions beside them, for what people write into EnvoyFilters, are descriptors alone, which
+ * are read when one is first asked for.
+ */
+export const registry: Registry = {
+  kind: 'registry',
+  get: (name) => descriptors.get(name) ?? extensionRegistry().get(name),
+  getMessage: (name) => descriptors.getMessage(name) ?? extensionRegistry().getMessage(name),
+  getEnum: (name) => descriptors.getEnum(name) ?? extensionRegistry().getEnum(name),
+  getService: (name) => descriptors.getService(name) ?? extensionRegistry().getService(name),
+  // No file of either has extensions: their packing would have failed.
+  getExtension: () => undefined,
+  getExtensionFor: () => undefined,
+  *[Symbol.iterator]() {
+    yield* descriptors;
+    yield* extensionRegistry();
+  },
+};
 
 /** `type.googleapis.com/` and the full name: the form in which xDS names types. */
 export function typeUrlOf(schema: DescMessage): string {
