@@ -14,6 +14,8 @@ const everyRoomBelowPilot = [
   'ca',
   'collections',
   'config',
+  'gateway-api',
+  'ingress',
   'inject',
   'kube',
   'model',
@@ -37,6 +39,14 @@ export const rooms: Readonly<Record<string, Room>> = {
     may: ['api', 'base', 'collections', 'config', 'model'],
     alsoFolders: ['kube'],
     reason: 'a registry says which services exist, not how proxies reach them',
+  },
+  ingress: {
+    may: ['api', 'base', 'config', 'model'],
+    reason: 'a conversion of objects to objects: the same offline as in pilot',
+  },
+  'gateway-api': {
+    may: ['api', 'base', 'config', 'model'],
+    reason: 'a conversion of objects to objects: the same offline as in pilot',
   },
   translate: {
     may: ['api', 'base', 'config', 'model'],

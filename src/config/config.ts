@@ -25,6 +25,7 @@ export interface Config<Spec = unknown> {
   readonly group: string;
   /** The version that the user wrote; the spec means the same in all of them. */
   readonly version: string;
+  /** As `kindKey` gives it. */
   readonly kind: string;
   readonly namespace: string;
   readonly name: string;
@@ -43,8 +44,19 @@ export interface Config<Spec = unknown> {
   readonly spec: Spec;
   /** The object's `status`, for kinds in which we read it (Pod). */
   readonly status?: unknown;
+  /** Which version of the spec the API server gave this: metadata.generation. Absent: 0 (files have none). */
+  readonly generation?: number;
+  /** Of an object that we made of users' objects: where it and its parts come from. */
+  readonly madeOf?: MadeOf;
   /** Finds a field's place in the user's text; the nearest parent that stands in the text if it is absent. */
   readonly locate: (path: FieldPath) => Position;
+}
+
+/** Users' objects behind a made one. */
+export interface MadeOf {
+  readonly whole: Origin;
+  /** By the path of a part of the made object, joined by `/`: `spec/http/0`. */
+  readonly parts: Readonly<Record<string, Origin>>;
 }
 
 export type VirtualServiceConfig = Config<VirtualServiceSpec>;
@@ -58,13 +70,58 @@ export type PeerAuthenticationConfig = Config<PeerAuthenticationSpec>;
 export type ProxyConfigConfig = Config<ProxyConfigSpec>;
 export type WorkloadGroupConfig = Config<WorkloadGroupSpec>;
 
-/** `Kind/namespace/name`: one object of one store. Groups never share a kind among those that we read. */
+/**
+ * The name by which we know a kind: Kubernetes' own. Two groups have a Gateway: that of the Gateway API is
+ * `Gateway.gateway.networking.k8s.io`, as kubectl writes it where it must be told apart.
+ */
+export function kindKey(group: string, kind: string): string {
+  return kind === 'Gateway' && group === gatewayApiGroup ? kubeGatewayKind : kind;
+}
+
+/** The kind as it stands in YAML. */
+export function kindName(kind: string): string {
+  return kind === kubeGatewayKind ? 'Gateway' : kind;
+}
+
+export const gatewayApiGroup = 'gateway.networking.k8s.io';
+/** The kind of a Gateway of the Gateway API; `Gateway` alone is Istio's. */
+export const kubeGatewayKind = `Gateway.${gatewayApiGroup}`;
+
+/** `Kind/namespace/name`: one object of one store; the kind is one of `kindKey`. */
 export function configKey(config: Pick<Config, 'kind' | 'namespace' | 'name'>): string {
   return `${config.kind}/${config.namespace}/${config.name}`;
 }
 
+/** The field of the user's object; of a made object what it was made of. */
 export function originOf(config: Config, ...fieldPath: readonly (string | number)[]): Origin {
+  if (config.madeOf !== undefined) return originOfPart(config.madeOf, fieldPath);
   return { kind: config.kind, namespace: config.namespace, name: config.name, fieldPath };
+}
+
+/** An object of networking.istio.io/v1 that we make of users' objects. Equal arguments give equal objects. */
+export function madeConfig<Spec>(part: {
+  readonly kind: 'DestinationRule' | 'Gateway' | 'VirtualService';
+  readonly namespace: string;
+  readonly name: string;
+  readonly annotations: Readonly<Record<string, string>>;
+  readonly creationTimeMs: number;
+  readonly spec: Spec;
+  readonly madeOf: MadeOf;
+}): Config<Spec> {
+  return { group: 'networking.istio.io', version: 'v1', labels: {}, ...part, locate: madeAt };
+}
+
+/** One function for all, so that equal objects are equal. Places are found through `originOf`. */
+function madeAt(): Position {
+  return { file: '<made>', line: 1, column: 1 };
+}
+
+function originOfPart({ whole, parts }: MadeOf, fieldPath: FieldPath): Origin {
+  for (let length = fieldPath.length; length > 0; length--) {
+    const part = parts[fieldPath.slice(0, length).join('/')];
+    if (part !== undefined) return part;
+  }
+  return whole;
 }
 
 /** Older first; the same age by name, then namespace (Istio: `sortConfigByCreationTime`). */

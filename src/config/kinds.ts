@@ -1,4 +1,8 @@
 // Which kinds there are: those that we read, and what is said of the others.
+import { gatewayApiGroup, kindKey, kindName } from './config.ts';
+import { gatewayApiDefaults } from './gateway-api-defaults.ts';
+import { gatewayApiKinds, unreadGatewayKinds } from './gateway-api-schemas.ts';
+import { ingressSchemas } from './ingress-types.ts';
 import { istioKinds } from './istio-schemas.ts';
 import { kubeSchemas } from './kube-schemas.ts';
 import type { Report, Schema } from './schema.ts';
@@ -11,6 +15,7 @@ import type { ObjectMeta, Validator } from './semantic/validator.ts';
 /** A kind that we read. */
 export interface Kind {
   readonly group: string;
+  /** As `kindKey` gives it. */
   readonly kind: string;
   readonly versions: readonly string[];
   readonly isNamespaced: boolean;
@@ -20,6 +25,8 @@ export interface Kind {
   readonly schema: () => Schema;
   /** What the structure cannot say; called only with a structure that is right. */
   readonly validate: Validator | undefined;
+  /** The object with what an API server would write into it; absent: it writes nothing that we read. */
+  readonly withDefaults?: (object: Readonly<Record<string, unknown>>) => Readonly<Record<string, unknown>>;
 }
 
 /** What is to be done with a document. */
@@ -33,49 +40,51 @@ export type KindAnswer =
     };
 
 /** Answers for any apiVersion and kind. */
-export function lookUpKind(apiVersion: string, kindName: string): KindAnswer {
+export function lookUpKind(apiVersion: string, writtenKind: string): KindAnswer {
   const slash = apiVersion.indexOf('/');
   const group = slash < 0 ? '' : apiVersion.slice(0, slash);
   const version = apiVersion.slice(slash + 1);
-  const kind = kinds.get(`${group}/${kindName}`);
+  const kind = kinds.get(`${group}/${writtenKind}`);
   if (kind !== undefined) {
     if (kind.versions.includes(version)) return { known: true, kind };
     const accepted = kind.versions.map((known) => (group === '' ? known : `${group}/${known}`));
     return refused(
       'error',
       'unknown-version',
-      `${kindName} has no version ${apiVersion}; accepted: ${accepted.join(', ')}`,
+      `${writtenKind} has no version ${apiVersion}; accepted: ${accepted.join(', ')}`,
     );
   }
-  if (unbuiltKinds.has(`${group}/${kindName}`))
-    return refused('error', 'not-supported', `kind ${kindName} (${group}) is not supported yet`);
+  const unread = unreadGatewayKinds[`${group}/${writtenKind}`];
+  if (unread !== undefined) return refused('error', 'not-supported', unread);
+  if (unbuiltKinds.has(`${group}/${writtenKind}`))
+    return refused('error', 'not-supported', `kind ${writtenKind} (${group}) is not supported yet`);
   if (isTrafficGroup(group)) {
     const names = kindNames(group);
     return refused(
       'error',
       'unknown-kind',
-      `${group} has no kind ${kindName}${names.length === 0 ? '' : hintFor(kindName, names)}`,
+      `${group} has no kind ${writtenKind}${names.length === 0 ? '' : hintFor(writtenKind, names)}`,
     );
   }
-  const elsewhere = [...kinds.values()].find((known) => known.kind === kindName);
+  const elsewhere = [...kinds.values()].find((known) => known.kind === writtenKind);
   // A group with a dot may well have a kind of the same name (Knative's Service).
   if (elsewhere !== undefined && !group.includes('.'))
     return refused(
       'error',
       'unknown-version',
-      `${kindName} is no kind of ${apiVersion}; accepted: ${elsewhere.versions.map((known) => (elsewhere.group === '' ? known : `${elsewhere.group}/${known}`)).join(', ')}`,
+      `${writtenKind} is no kind of ${apiVersion}; accepted: ${elsewhere.versions.map((known) => (elsewhere.group === '' ? known : `${elsewhere.group}/${known}`)).join(', ')}`,
     );
   if (kubernetesGroups.has(group) || group.endsWith('.k8s.io')) {
     const names = [...kinds.values()].filter((known) => known.group === group).map((known) => known.kind);
-    if (unreadKinds.has(kindName))
-      return refused('warning', 'not-read', `kind ${kindName} (${apiVersion}) is not read`);
+    if (unreadKinds.has(writtenKind))
+      return refused('warning', 'not-read', `kind ${writtenKind} (${apiVersion}) is not read`);
     return refused(
       'warning',
       'unknown-kind',
-      `kind ${kindName} (${apiVersion}) is not read${names.length === 0 ? '' : hintFor(kindName, names)}`,
+      `kind ${writtenKind} (${apiVersion}) is not read${names.length === 0 ? '' : hintFor(writtenKind, names)}`,
     );
   }
-  return refused('warning', 'unknown-kind', `kind ${kindName} (${apiVersion}) is not read`);
+  return refused('warning', 'unknown-kind', `kind ${writtenKind} (${apiVersion}) is not read`);
 }
 
 /** Checks what is particular to a kind's fields, after their structure was found right. */
@@ -121,7 +130,15 @@ export const kinds: ReadonlyMap<string, Kind> = new Map(
       'WorkloadGroup',
     ].map((kind) => istioKind('networking.istio.io', kind)),
     istioKind('security.istio.io', 'PeerAuthentication'),
-  ].map((kind) => [`${kind.group}/${kind.kind}`, kind]),
+    kubeKind('networking.k8s.io', 'Ingress', 'v1'),
+    kubeKind('networking.k8s.io', 'IngressClass', 'v1'),
+    ...Object.keys(gatewayApiKinds).map(gatewayApiKind),
+  ].map((kind) => [`${kind.group}/${kindName(kind.kind)}`, kind]),
+);
+
+/** Kinds whose objects have no namespace. */
+export const clusterKinds: ReadonlySet<string> = new Set(
+  [...kinds.values()].filter(({ isNamespaced }) => !isNamespaced).map(({ kind }) => kind),
 );
 
 function kubeKind(group: string, kind: string, version: string): Kind {
@@ -129,9 +146,9 @@ function kubeKind(group: string, kind: string, version: string): Kind {
     group,
     kind,
     versions: [version],
-    isNamespaced: kind !== 'Namespace',
+    isNamespaced: kind !== 'Namespace' && kind !== 'IngressClass',
     specIs: wholeKinds.has(kind) ? 'whole' : 'spec',
-    schema: () => kubeSchemas[kind] ?? { type: 'any' },
+    schema: () => kubeSchemas[kind] ?? ingressSchemas[kind] ?? { type: 'any' },
     validate: validators[kind],
   };
 }
@@ -156,27 +173,29 @@ function istioKind(group: string, kind: string): Kind {
   };
 }
 
+function gatewayApiKind(name: string): Kind {
+  const known = gatewayApiKinds[name];
+  if (known === undefined) throw new Error(`no schema of ${name}`);
+  const kind = kindKey(gatewayApiGroup, name);
+  const withDefaults = gatewayApiDefaults[name];
+  return {
+    group: gatewayApiGroup,
+    kind,
+    versions: known.versions,
+    isNamespaced: known.isNamespaced,
+    specIs: 'spec',
+    schema: () => ({
+      type: 'object',
+      properties: { spec: known.spec, status: { type: 'any' } },
+      required: ['spec'],
+    }),
+    validate: validators[kind],
+    ...(withDefaults === undefined ? {} : { withDefaults }),
+  };
+}
+
 /** Kinds that would change traffic or security, which we do not read yet: leaving them out is an error. */
-const unbuiltKinds: ReadonlySet<string> = new Set([
-  ...istioKinds.keys(),
-  ...[
-    'GatewayClass',
-    'Gateway',
-    'HTTPRoute',
-    'GRPCRoute',
-    'TLSRoute',
-    'TCPRoute',
-    'UDPRoute',
-    'ReferenceGrant',
-    'BackendTLSPolicy',
-    'ListenerSet',
-    'XListenerSet',
-    'XBackendTrafficPolicy',
-  ].map((kind) => `gateway.networking.k8s.io/${kind}`),
-  'networking.k8s.io/Ingress',
-  'networking.k8s.io/IngressClass',
-  'install.istio.io/IstioOperator',
-]);
+const unbuiltKinds: ReadonlySet<string> = new Set([...istioKinds.keys(), 'install.istio.io/IstioOperator']);
 
 function isTrafficGroup(group: string): boolean {
   return group.endsWith('.istio.io') || group.startsWith('gateway.networking.');

@@ -73,6 +73,10 @@ interface WrittenMesh extends WrittenUpstream {
   readonly proxyListenPort?: number;
   readonly proxyInboundListenPort?: number;
   readonly enableAutoMtls?: boolean;
+  readonly ingressControllerMode?: MeshConfig['ingressControllerMode'];
+  readonly ingressClass?: string;
+  readonly ingressSelector?: string;
+  readonly ingressService?: string;
   readonly defaultServiceExportTo?: readonly string[];
   readonly defaultVirtualServiceExportTo?: readonly string[];
   readonly defaultDestinationRuleExportTo?: readonly string[];
@@ -174,10 +178,6 @@ const idleFields = [
   'enablePrometheusMerge',
   'enableTracing',
   'extensionProviders',
-  'ingressClass',
-  'ingressControllerMode',
-  'ingressSelector',
-  'ingressService',
   'verifyCertificateAtClient',
 ];
 
@@ -198,6 +198,10 @@ const meshSchema: Schema = {
     proxyListenPort: count,
     proxyInboundListenPort: count,
     enableAutoMtls: flag,
+    ingressControllerMode: { type: 'string', enum: ['OFF', 'DEFAULT', 'STRICT'] },
+    ingressClass: text,
+    ingressSelector: text,
+    ingressService: text,
     defaultServiceExportTo: texts,
     defaultVirtualServiceExportTo: texts,
     defaultDestinationRuleExportTo: texts,
@@ -342,6 +346,10 @@ function overDefaults(mesh: WrittenMesh): MeshConfig {
     proxyListenPort: mesh.proxyListenPort ?? base.proxyListenPort,
     proxyInboundListenPort: mesh.proxyInboundListenPort ?? base.proxyInboundListenPort,
     enableAutoMtls: mesh.enableAutoMtls ?? base.enableAutoMtls,
+    ingressControllerMode: mesh.ingressControllerMode ?? base.ingressControllerMode,
+    ingressClass: mesh.ingressClass ?? base.ingressClass,
+    ingressSelector: mesh.ingressSelector ?? base.ingressSelector,
+    ingressService: mesh.ingressService ?? base.ingressService,
     defaultServiceExportTo: mesh.defaultServiceExportTo ?? base.defaultServiceExportTo,
     defaultVirtualServiceExportTo: mesh.defaultVirtualServiceExportTo ?? base.defaultVirtualServiceExportTo,
     defaultDestinationRuleExportTo:

@@ -50,6 +50,14 @@ export interface MeshConfig {
   readonly proxyListenPort: number;
   readonly proxyInboundListenPort: number;
   readonly enableAutoMtls: boolean;
+  /** Which Ingresses are served: none, those without a class too, or only those with ours. */
+  readonly ingressControllerMode: 'OFF' | 'DEFAULT' | 'STRICT';
+  /** The value of the annotation kubernetes.io/ingress.class that is ours. */
+  readonly ingressClass: string;
+  /** The label `istio` of the pods that serve Ingresses; empty: that of ingressService. */
+  readonly ingressSelector: string;
+  /** The Service in front of them, in the root namespace; empty: there is none. */
+  readonly ingressService: string;
   readonly defaultServiceExportTo: readonly string[];
   readonly defaultVirtualServiceExportTo: readonly string[];
   readonly defaultDestinationRuleExportTo: readonly string[];
@@ -109,6 +117,10 @@ export const defaultMeshConfig: MeshConfig = {
   proxyListenPort: 15001,
   proxyInboundListenPort: 15006,
   enableAutoMtls: true,
+  ingressControllerMode: 'STRICT',
+  ingressClass: 'istio',
+  ingressSelector: '',
+  ingressService: 'istio-ingressgateway',
   defaultServiceExportTo: ['*'],
   defaultVirtualServiceExportTo: ['*'],
   defaultDestinationRuleExportTo: ['*'],

@@ -12,6 +12,8 @@ export interface Metadata {
   readonly annotations: Readonly<Record<string, string>>;
   /** 0 if there is none. */
   readonly creationTimeMs: number;
+  /** Absent if there is none. */
+  readonly generation?: number;
   /** Absent unless the object is going away. */
   readonly deletionTimeMs?: number;
   /** The owner that controls it: a Pod's ReplicaSet. */
@@ -21,7 +23,7 @@ export interface Metadata {
 /** What can be read, whether it is right or not. */
 export function readMetadata(object: Readonly<Record<string, unknown>>): Metadata {
   const metadata = isRecord(object['metadata']) ? object['metadata'] : {};
-  const { name, namespace, labels, annotations, creationTimestamp, deletionTimestamp } = metadata;
+  const { name, namespace, labels, annotations, creationTimestamp, deletionTimestamp, generation } = metadata;
   const created = typeof creationTimestamp === 'string' ? Date.parse(creationTimestamp) : 0;
   const controller = controllerOf(metadata['ownerReferences']);
   return {
@@ -30,6 +32,7 @@ export function readMetadata(object: Readonly<Record<string, unknown>>): Metadat
     labels: stringsOf(labels),
     annotations: stringsOf(annotations),
     creationTimeMs: Number.isNaN(created) ? 0 : created,
+    ...(typeof generation === 'number' ? { generation } : {}),
     // Whatever its value is, it is there: the object is going away.
     ...(typeof deletionTimestamp === 'string' ? { deletionTimeMs: Date.parse(deletionTimestamp) || 0 } : {}),
     ...(controller === undefined ? {} : { controller }),

@@ -2,9 +2,9 @@
 import { isUtf8 } from 'node:buffer';
 import type { FieldPath } from '../model/origin.ts';
 import type { Config, Diagnostic, Position } from './config.ts';
-import { configKey } from './config.ts';
+import { configKey, kindKey } from './config.ts';
 import type { Kind } from './kinds.ts';
-import { lookUpKind, validateKind } from './kinds.ts';
+import { clusterKinds, lookUpKind, validateKind } from './kinds.ts';
 import { checkMetadata, readMetadata } from './metadata.ts';
 import type { Finding } from './schema.ts';
 import { checkStructure, describeValue, isRecord, withoutNulls } from './schema.ts';
@@ -100,7 +100,7 @@ interface Complaint {
 }
 
 /** An object within a document: the document itself, or an item of a List. */
-interface Item {
+export interface Item {
   readonly value: unknown;
   readonly path: FieldPath;
 }
@@ -233,7 +233,7 @@ function readDocument(document: DocumentText, defaultNamespace: string): ReadDoc
 }
 
 /** The items of a List of any kind (ServiceList too), of a JSON array, or the object itself. */
-function itemsOf(value: unknown): Item[] {
+export function itemsOf(value: unknown): Item[] {
   if (value === null || value === undefined) return [];
   if (
     isRecord(value) &&
@@ -272,8 +272,9 @@ function readObject(document: DocumentText, item: Item, defaultNamespace: string
   const metadata = readMetadata(value);
   const answer = lookUpKind(apiVersion, kindName);
   const isNamespaced = !answer.known || answer.kind.isNamespaced;
+  const group = apiVersion.includes('/') ? apiVersion.slice(0, apiVersion.indexOf('/')) : '';
   const identity = {
-    kind: kindName,
+    kind: kindKey(group, kindName),
     namespace: isNamespaced ? (metadata.namespace ?? defaultNamespace) : '',
     name: metadata.name,
   };
@@ -315,6 +316,7 @@ function readObject(document: DocumentText, item: Item, defaultNamespace: string
     creationTimeMs: metadata.creationTimeMs,
     ...(metadata.deletionTimeMs === undefined ? {} : { deletionTimeMs: metadata.deletionTimeMs }),
     ...(metadata.controller === undefined ? {} : { controller: metadata.controller }),
+    ...(metadata.generation === undefined ? {} : { generation: metadata.generation }),
     spec: kind.specIs === 'spec' ? (object['spec'] ?? {}) : object,
     ...(object['status'] === undefined ? {} : { status: object['status'] }),
     locate: (fieldPath) => document.locate([...path, ...fieldPath]),
@@ -336,8 +338,9 @@ function checkObject(
   checkMetadata(whole, kind.isNamespaced, report);
   checkStructure(kind.schema(), written, [], report);
   const object = withoutNulls(written);
-  if (!findings.some((finding) => finding.severity === 'error')) validateKind(kind, object, meta, report);
-  return object;
+  const hasErrors = (): boolean => findings.some((finding) => finding.severity === 'error');
+  if (!hasErrors()) validateKind(kind, object, meta, report);
+  return hasErrors() ? object : (kind.withDefaults?.(object) ?? object);
 }
 
 /** Which object a broken document is about: from what could be read of it, else from its lines. */
@@ -349,15 +352,18 @@ function guessKey(
   const known = isRecord(value) ? value : {};
   const metadata = readMetadata(known);
   const lines = linesOfIdentity(text);
-  const kind = typeof known['kind'] === 'string' ? known['kind'] : lines.kind;
+  const written = typeof known['kind'] === 'string' ? known['kind'] : lines.kind;
+  const version = typeof known['apiVersion'] === 'string' ? known['apiVersion'] : lines.apiVersion;
+  const kind = written === undefined ? undefined : kindKey(version?.split('/')[0] ?? '', written);
   const name = metadata.name === '' ? lines.name : metadata.name;
   if (kind === undefined || name === undefined || kind.endsWith('List')) return undefined;
-  const written = isRecord(known['metadata']) ? known['metadata']['namespace'] : undefined;
-  const namespace = typeof written === 'string' ? written : (lines.namespace ?? defaultNamespace);
-  return { kind, namespace: kind === 'Namespace' ? '' : namespace, name };
+  const place = isRecord(known['metadata']) ? known['metadata']['namespace'] : undefined;
+  const namespace = typeof place === 'string' ? place : (lines.namespace ?? defaultNamespace);
+  return { kind, namespace: clusterKinds.has(kind) ? '' : namespace, name };
 }
 
 interface IdentityLines {
+  readonly apiVersion?: string;
   readonly kind?: string;
   readonly namespace?: string;
   readonly name?: string;
@@ -365,15 +371,16 @@ interface IdentityLines {
 
 /** `kind:` at the margin, and the `name:` and `namespace:` that stand least deep below `metadata:`. */
 function linesOfIdentity(text: string): IdentityLines {
-  const found: { kind?: string; namespace?: string; name?: string } = {};
+  const found: { apiVersion?: string; kind?: string; namespace?: string; name?: string } = {};
   let isMetadata = false;
   let depth: number | undefined;
   for (const line of text.slice(0, 16_384).split('\n')) {
-    const field = /^( *)([A-Za-z]+): *(?:["']?([A-Za-z0-9.-]+)["']?)?/.exec(line);
+    const field = /^( *)([A-Za-z]+): *(?:["']?([A-Za-z0-9./-]+)["']?)?/.exec(line);
     if (field === null) continue;
     const [, indent = '', name = '', value] = field;
     if (indent === '') {
       isMetadata = name === 'metadata';
+      if (name === 'apiVersion' && value !== undefined) found.apiVersion ??= value;
       if (name === 'kind' && value !== undefined) found.kind ??= value;
     } else if (isMetadata) {
       depth ??= indent.length;

@@ -236,6 +236,7 @@ export function sameConfig(a: Config, b: Config): boolean {
     a.version === b.version &&
     a.creationTimeMs === b.creationTimeMs &&
     a.deletionTimeMs === b.deletionTimeMs &&
+    a.generation === b.generation &&
     isDeepStrictEqual(a.controller, b.controller) &&
     isDeepStrictEqual(a.labels, b.labels) &&
     isDeepStrictEqual(a.annotations, b.annotations) &&

@@ -1,5 +1,6 @@
 // Istio's objects as its test data writes them, in our own forms.
 import type { Config } from '../../src/config/config.ts';
+import { kindKey, kindName } from '../../src/config/config.ts';
 import { parseProtocol } from '../../src/model/protocol.ts';
 import type { Resolution, Service } from '../../src/model/service.ts';
 
@@ -14,6 +15,8 @@ export interface TheirObject {
     readonly namespace?: string;
     readonly labels?: Labels;
     readonly annotations?: Labels;
+    readonly creationTimestamp?: string | null;
+    readonly generation?: number;
     readonly ownerReferences?: readonly { kind: string; name: string; controller?: boolean }[];
   };
   readonly spec?: unknown;
@@ -88,20 +91,42 @@ export function uniqueByHost(services: readonly TheirService[]): readonly TheirS
   );
 }
 
-export function configOf({ apiVersion = '', kind, metadata, spec, status }: TheirObject): Config {
+/** Kinds without a `spec` have all of their fields in it. */
+export function configOf<Spec = unknown>(object: TheirObject): Config<Spec> {
+  const { apiVersion = '', kind, metadata, spec, status, ...rest } = object;
+  const { creationTimestamp, generation } = metadata;
+  const [version = 'v1', group = ''] = apiVersion.split('/').reverse();
   const controller = metadata.ownerReferences?.find((owner) => owner.controller === true);
   return {
-    group: apiVersion.split('/')[0] ?? '',
-    version: 'v1',
-    kind,
+    group,
+    version: version === '' ? 'v1' : version,
+    kind: kindKey(group, kind),
     namespace: metadata.namespace ?? 'default',
     name: metadata.name ?? '',
     labels: metadata.labels ?? {},
     annotations: metadata.annotations ?? {},
-    creationTimeMs: 0,
+    creationTimeMs: typeof creationTimestamp === 'string' ? Date.parse(creationTimestamp) : 0,
+    ...(generation === undefined ? {} : { generation }),
     ...(controller === undefined ? {} : { controller }),
-    spec: spec ?? {},
+    spec: (spec ?? rest) as Spec,
     ...(status === undefined ? {} : { status }),
     locate: () => ({ file: '', line: 1, column: 1 }),
+  };
+}
+
+/** The object as YAML has it, without times. */
+export function theirObjectOf(config: Config): TheirObject {
+  const { group, version, kind, namespace, name, labels, annotations, spec, status } = config;
+  return {
+    apiVersion: group === '' ? version : `${group}/${version}`,
+    kind: kindName(kind),
+    metadata: {
+      ...(Object.keys(annotations).length === 0 ? {} : { annotations }),
+      ...(Object.keys(labels).length === 0 ? {} : { labels }),
+      name,
+      namespace,
+    },
+    spec,
+    ...(status === undefined ? {} : { status }),
   };
 }

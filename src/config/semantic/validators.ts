@@ -1,6 +1,21 @@
 // The semantic validator of each kind that has one.
+import { kubeGatewayKind } from '../config.ts';
 import { validateDestinationRule } from './destination-rule.ts';
 import { validateGateway } from './gateway.ts';
+import {
+  validateBackendTlsPolicy,
+  validateGatewayClass,
+  validateKubeGateway,
+  validateListenerSet,
+  validateReferenceGrant,
+} from './gateway-api.ts';
+import {
+  validateGrpcRoute,
+  validateHttpRoute,
+  validateTcpRoute,
+  validateTlsRoute,
+} from './gateway-api-routes.ts';
+import { validateIngress } from './ingress.ts';
 import {
   validateConfigMap,
   validateEndpointSlice,
@@ -18,19 +33,29 @@ import { validateVirtualService } from './virtual-service.ts';
 import { validateWorkloadEntry } from './workload-entry.ts';
 
 export const validators: Readonly<Record<string, Validator>> = {
+  BackendTLSPolicy: validateBackendTlsPolicy,
   ConfigMap: validateConfigMap,
   Deployment: validateWorkload,
   DestinationRule: validateDestinationRule,
   EndpointSlice: validateEndpointSlice,
   Endpoints: validateEndpoints,
+  GRPCRoute: validateGrpcRoute,
   Gateway: validateGateway,
+  GatewayClass: validateGatewayClass,
+  HTTPRoute: validateHttpRoute,
+  Ingress: validateIngress,
+  [kubeGatewayKind]: validateKubeGateway,
+  ListenerSet: validateListenerSet,
   PeerAuthentication: validatePeerAuthentication,
   Pod: validatePod,
+  ReferenceGrant: validateReferenceGrant,
   Secret: validateSecret,
   Service: validateService,
   ServiceEntry: validateServiceEntry,
   Sidecar: validateSidecar,
   StatefulSet: validateWorkload,
+  TCPRoute: validateTcpRoute,
+  TLSRoute: validateTlsRoute,
   VirtualService: validateVirtualService,
   WorkloadEntry: validateWorkloadEntry,
 };

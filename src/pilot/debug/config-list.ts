@@ -1,6 +1,6 @@
 // Objects as Kubernetes writes them, with what is wrong with each.
 import type { Config, Diagnostic } from '../../config/config.ts';
-import { configKey, formatDiagnostic } from '../../config/config.ts';
+import { configKey, formatDiagnostic, kindName } from '../../config/config.ts';
 import type { ConfigStore } from '../../config/store.ts';
 import { formatFieldPath } from '../../model/origin.ts';
 
@@ -30,7 +30,7 @@ export function configList(store: ConfigStore): readonly Record<string, unknown>
   for (const diagnostics of complaints.values()) {
     const object = diagnostics[0]?.object;
     list.push({
-      kind: object?.kind ?? '',
+      kind: kindName(object?.kind ?? ''),
       metadata: { name: object?.name ?? '', namespace: object?.namespace ?? '' },
       inForce: false,
       diagnostics: diagnostics.map(diagnosticJson),
@@ -43,7 +43,7 @@ function kubeObject(config: Config): Record<string, unknown> {
   const { file, line, column } = config.locate([]);
   return {
     apiVersion: config.group === '' ? config.version : `${config.group}/${config.version}`,
-    kind: config.kind,
+    kind: kindName(config.kind),
     metadata: {
       name: config.name,
       namespace: config.namespace,
