@@ -43,27 +43,6 @@ export const unsupportedFields: Readonly<Record<string, readonly Refusal[]>> = {
       policyRefusals.map((refusal) => ({ ...refusal, path: `${holder}.${refusal.path}` })),
     ),
   ]),
-  Gateway: [
-    { path: 'spec.servers.*.port.protocol', values: ['REDIS', 'MYSQL', 'UDP'] },
-    ...[
-      'serverCertificate',
-      'privateKey',
-      'caCertificates',
-      'caCrl',
-      'credentialName',
-      'credentialNames',
-      'caCertCredentialName',
-      'tlsCertificates',
-      'subjectAltNames',
-      'verifyCertificateHash',
-      'verifyCertificateSpki',
-      'minProtocolVersion',
-      'maxProtocolVersion',
-      'cipherSuites',
-    ].map((field) => ({ path: `spec.servers.*.tls.${field}` })),
-    { path: 'spec.servers.*.tls.mode', unless: ['PASSTHROUGH'] },
-    { path: 'spec.servers.*.defaultEndpoint' },
-  ],
   ServiceEntry: [{ path: 'spec.resolution', values: ['DYNAMIC_DNS'] }],
   WorkloadEntry: [],
   Sidecar: [
@@ -88,7 +67,6 @@ export function refuseUnsupported(
         refusal.values === undefined && refusal.unless === undefined ? '' : `${String(value)} is `;
       report({ severity: 'error', code: 'not-supported', message: `${shown}not supported yet`, fieldPath });
     });
-  if (kind === 'VirtualService') refuseClaims(object, report);
 }
 
 function isRefused({ values, unless }: Refusal, value: unknown): boolean {
@@ -116,19 +94,4 @@ function find(
     else if (isRecord(value))
       for (const [key, item] of Object.entries(value)) find(item, rest, [...at, key], found);
   } else if (isRecord(value) && Object.hasOwn(value, head)) find(value[head], rest, [...at, head], found);
-}
-
-/** Headers named `@request.auth.claims...` need the JWT filter. */
-function refuseClaims(object: Readonly<Record<string, unknown>>, report: Report): void {
-  for (const field of ['headers', 'withoutHeaders'])
-    find(object, ['spec', 'http', '*', 'match', '*', field], [], (value, at) => {
-      for (const name of isRecord(value) ? Object.keys(value) : [])
-        if (name.toLowerCase().startsWith('@request.auth.claims'))
-          report({
-            severity: 'error',
-            code: 'not-supported',
-            message: 'not supported yet',
-            fieldPath: [...at, name],
-          });
-    });
 }

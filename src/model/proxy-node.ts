@@ -46,6 +46,8 @@ export interface ProxyNode {
   readonly gatewayBinds?: readonly GatewayBind[];
   readonly adminPort: number;
   readonly http10: boolean;
+  /** True: it may not listen on ports below 1024 (metadata UNPRIVILEGED_POD). */
+  readonly unprivileged?: boolean;
   /**
    * Whether its agent hands it a workload certificate over SDS, as Istio's agents do. False (metadata
    * `FAIRLEAD_WORKLOAD_CERTIFICATES: "none"`): it can neither offer nor speak mesh mutual TLS, so auto

@@ -37,6 +37,7 @@ export function parseProxyNode(node: Node): ProxyNode {
     ...(httpProxyPort === undefined ? {} : { httpProxyPort }),
     ...(gatewayBinds.length === 0 ? {} : { gatewayBinds }),
     adminPort: port(metadata, 'ENVOY_ADMIN_PORT') ?? defaultAdminPort,
+    ...(isTrue(text(metadata, 'UNPRIVILEGED_POD')) ? { unprivileged: true } : {}),
     // Istio's agent writes HTTP10 as the text "1".
     http10: ['1', 'true'].includes(text(metadata, 'HTTP10')),
     workloadCertificates: text(metadata, 'FAIRLEAD_WORKLOAD_CERTIFICATES') !== 'none',
@@ -110,6 +111,11 @@ function text(metadata: JsonObject, key: string): string {
   if (value === undefined || value === null) return '';
   if (typeof value === 'object') throw malformed(`metadata ${key}`, 'a text');
   return String(value);
+}
+
+/** As Go's ParseBool reads it. */
+function isTrue(written: string): boolean {
+  return ['1', 't', 'T', 'true', 'TRUE', 'True'].includes(written);
 }
 
 function list(metadata: JsonObject, key: string): readonly string[] {

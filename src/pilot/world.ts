@@ -15,6 +15,7 @@ import type { MeshConfig } from '../config/mesh-config.ts';
 import type { ConfigChange } from '../config/store.ts';
 import { sameConfig } from '../config/store.ts';
 import { resolveGatewayName } from '../model/gateway-name.ts';
+import { servicesOfGateway } from '../model/gateway-origin.ts';
 import type { Hostname } from '../model/hostname.ts';
 import { hostnameCovers, isWildcard, resolveHost } from '../model/hostname.ts';
 import type { Endpoint, Service } from '../model/service.ts';
@@ -90,7 +91,12 @@ export class PilotWorld implements World {
       name: 'gateways-selecting',
       key: (labels: Labels) => JSON.stringify(Object.entries(labels).sort(([a], [b]) => (a < b ? -1 : 1))),
       compute: (labels: Labels) =>
-        this.#gateways.get('all').filter(({ spec }) => labelsMatch(spec.selector ?? {}, labels)),
+        this.#gateways
+          .get('all')
+          .filter(
+            (config) =>
+              servicesOfGateway(config) !== undefined || labelsMatch(config.spec.selector ?? {}, labels),
+          ),
     });
     this.#sidecars = this.#byNamespace<SidecarConfig>('Sidecar');
     this.#peerAuthentications = this.#byNamespace<PeerAuthenticationConfig>('PeerAuthentication');

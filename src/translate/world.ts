@@ -64,7 +64,7 @@ export interface World {
   virtualServicesFor(gateway: string, namespace: string): readonly VirtualServiceConfig[];
   /** The DestinationRules whose host covers `hostname` and that `namespace` can see; oldest first. */
   destinationRulesFor(hostname: Hostname, namespace: string): readonly DestinationRuleConfig[];
-  /** Gateways whose selector these workload labels satisfy, oldest first. */
+  /** Gateways whose selector these workload labels satisfy, or that name Services instead, oldest first. */
   gatewaysSelecting(namespace: string, labels: Readonly<Record<string, string>>): readonly GatewayConfig[];
   /** Sidecars of one namespace, oldest first. */
   sidecars(namespace: string): readonly SidecarConfig[];

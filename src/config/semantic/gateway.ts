@@ -52,6 +52,14 @@ function checkServer(server: Server, checker: Checker): void {
     )
       place.error('server cannot have TLS settings for plain text HTTP ports; only httpsRedirect');
   }
+  if (protocol === 'UDP')
+    checker
+      .at('port', 'protocol')
+      .warn('gateways do not listen for UDP: as in Istio the port is taken for TCP');
+  if ((server.defaultEndpoint ?? '') !== '')
+    checker
+      .at('defaultEndpoint')
+      .warn('has no effect on a Gateway, as in Istio: VirtualServices say where to');
   if (!isHttp(protocol) && tls?.httpsRedirect === true)
     place.at('httpsRedirect').warn('tls.httpsRedirect should only be used with http servers');
 }

@@ -1,43 +1,53 @@
-// Servers of all Gateways that select one proxy, merged: who listens where, and what is dropped and why.
+// Servers of all Gateways that one proxy serves, merged: who listens where, and what is dropped and why.
 import type { GatewaySpec } from '../../api/gen/istio-types.js';
 import type { GatewayConfig } from '../../config/config.ts';
 import { originOf } from '../../config/config.ts';
 import type { Origin } from '../../model/origin.ts';
-import { isHttp, isTls, parseProtocol } from '../../model/protocol.ts';
+import { isHttp, parseProtocol } from '../../model/protocol.ts';
 import type { Protocol } from '../../model/service.ts';
 import type { ProxyScope } from '../resource.ts';
 import type { World } from '../world.ts';
+import { listenerPorts, selectedGateways } from './selection.ts';
+
+type Server = NonNullable<GatewaySpec['servers']>[number];
+/** TLS settings as the user wrote them. */
+export type ServerTls = NonNullable<Server['tls']>;
+
+/**
+ * http: plain HTTP, all servers of a listener share its routes. https: ends TLS, routes of its own. tcp: plain
+ * bytes. tls: ends TLS, then bytes. passthrough: TLS to where `tls` rules say. auto-passthrough: TLS to the
+ * cluster that the server name spells out.
+ */
+export type ServerKind = 'http' | 'https' | 'tcp' | 'tls' | 'passthrough' | 'auto-passthrough';
 
 /** One server of one Gateway on one listener port. */
 export interface GatewayServer {
   /** `namespace/name` of its Gateway. */
   readonly gateway: string;
   readonly origin: Origin;
+  readonly kind: ServerKind;
+  /** The server's own name, for statistics; may be empty. */
+  readonly name: string;
   /** The port that clients name: a port of the gateway's Service. VirtualServices match it. */
   readonly servicePort: number;
   /** The port that the proxy listens on. */
   readonly listenerPort: number;
-  /** The address to listen on; empty: all. */
+  /** The address to listen on; empty: all. `unix://` stands before a path. */
   readonly bind: string;
   readonly protocol: Protocol;
   /** `host`, or `namespace/host`: only VirtualServices of that namespace. */
   readonly hosts: readonly string[];
   readonly httpsRedirect: boolean;
-  /** Whether the server has TLS settings: its clients are taken to speak https. */
-  readonly tls: boolean;
-  /** Connections are told apart by server name and forwarded as they are. */
-  readonly passthrough: boolean;
+  /** Absent: its clients are taken to speak in clear. */
+  readonly tls?: ServerTls;
   /** Route configuration of HTTP servers; empty for others. */
   readonly routeName: string;
 }
-
-export type ServerKind = 'http' | 'tcp' | 'tls-passthrough';
 
 /** Servers with one listener: one address and port. */
 export interface GatewayListener {
   readonly bind: string;
   readonly listenerPort: number;
-  readonly kind: ServerKind;
   /** In the order of the Gateways' age; at least one. */
   readonly servers: readonly GatewayServer[];
 }
@@ -53,132 +63,173 @@ export interface MergedGateways {
 }
 
 /**
- * Of the servers of one address and port, those that speak plain HTTP share it, and those that pass TLS
- * through; otherwise the first stays. Servers that end TLS are not made yet: validation names them.
- * Source: Istio `mergeGateways`.
+ * Of the servers of one address and port, those that speak plain HTTP share it, and those with TLS, told apart
+ * by server name, to which one plain server may come as what is left; otherwise the first stays. A host has
+ * TLS settings by one server alone. (Istio remembers only the last plain server of a port whatever its
+ * address, and so lets through what Envoy then refuses.) Source: Istio `mergeGateways`.
  */
 export function mergedGateways(world: World, scope: ProxyScope): MergedGateways {
   return world.derive(`merged-gateways/${scope.key}`, () => merge(world, scope));
 }
 
-type Server = NonNullable<GatewaySpec['servers']>[number];
+/** The servers behind one route configuration, each once, whatever ports it listens on. */
+export function serversOfRoutes(
+  world: World,
+  scope: ProxyScope,
+  routeName: string,
+): readonly GatewayServer[] {
+  const found = new Map<string, GatewayServer>();
+  for (const { servers } of mergedGateways(world, scope).listeners)
+    for (const server of servers) {
+      const key = `${server.gateway}/${server.origin.fieldPath.join('/')}`;
+      if (server.routeName === routeName && !found.has(key)) found.set(key, server);
+    }
+  return [...found.values()];
+}
+
+/** Hosts of the servers that forward by what the server name spells out; empty: the proxy has none. */
+export function autoPassthroughHosts(world: World, scope: ProxyScope): readonly string[] {
+  const hosts = mergedGateways(world, scope).listeners.flatMap(({ servers }) =>
+    servers.flatMap((server) => (server.kind === 'auto-passthrough' ? bareHosts(server) : [])),
+  );
+  return [...new Set(hosts)].sort();
+}
+
+/** Without the namespaces, sorted. */
+export function bareHosts({ hosts }: GatewayServer): readonly string[] {
+  return [...new Set(hosts.map((host) => host.slice(host.indexOf('/') + 1)))].sort();
+}
 
 interface Group {
   readonly bind: string;
   readonly listenerPort: number;
-  readonly kind: ServerKind;
-  readonly protocol: Protocol;
+  /** The protocol in clear, once there is one. */
+  plain?: Protocol;
   readonly servers: GatewayServer[];
 }
 
 function merge(world: World, scope: ProxyScope): MergedGateways {
-  const { namespace, labels } = scope.node;
   const groups = new Map<string, Group>();
   const dropped: DroppedServer[] = [];
   const tlsHosts = new Set<string>();
-  for (const config of world.gatewaysSelecting(namespace, labels)) {
+  for (const selected of selectedGateways(world, scope)) {
+    const { config } = selected;
     for (const [index, server] of (config.spec.servers ?? []).entries()) {
       const origin = originOf(config, 'spec', 'servers', index);
-      const merged = gatewayServer(world, scope, config, server, origin);
-      const reason = typeof merged === 'string' ? merged : join(groups, merged, tlsHosts);
-      if (reason !== undefined) dropped.push({ origin, reason });
+      const servicePort = server.port?.number ?? (isUnix(server) ? 0 : undefined);
+      if (servicePort === undefined) {
+        dropped.push({ origin, reason: 'the server has no port number' });
+        continue;
+      }
+      const ports = listenerPorts(world, scope, selected, servicePort);
+      if (ports.length === 0)
+        dropped.push({ origin, reason: `no Service of the Gateway has port ${servicePort}` });
+      for (const listenerPort of ports) {
+        const reason = join(
+          groups,
+          gatewayServer(config, server, servicePort, listenerPort, origin),
+          tlsHosts,
+        );
+        if (reason !== undefined) dropped.push({ origin, reason });
+      }
     }
   }
-  const listeners = [...groups.values()].map(({ bind, listenerPort, kind, servers }) => ({
+  const listeners = [...groups.values()].map(({ bind, listenerPort, servers }) => ({
     bind,
     listenerPort,
-    kind,
     servers,
   }));
   return { listeners, dropped };
 }
 
-/** The server, or why there is none. */
 function gatewayServer(
-  world: World,
-  scope: ProxyScope,
   config: GatewayConfig,
   server: Server,
+  servicePort: number,
+  listenerPort: number,
   origin: Origin,
-): GatewayServer | string {
-  const servicePort = server.port?.number;
-  if (servicePort === undefined) return 'the server has no port number';
+): GatewayServer {
+  const { name = '', bind = '', tls } = server;
   const protocol = parseProtocol(server.port?.protocol ?? '');
-  const http = isHttp(protocol);
-  const mode = server.tls?.mode ?? 'PASSTHROUGH';
-  const passthrough = !http && server.tls !== undefined && mode === 'PASSTHROUGH';
-  if (!passthrough && (isTls(protocol) || (server.tls !== undefined && !http)))
-    return `servers that end TLS are not supported yet (protocol ${protocol}, mode ${mode})`;
-  const listenerPort = targetPortOf(world, scope, servicePort);
-  const bind = server.bind ?? '';
+  const kind = kindOf(protocol, tls);
   return {
     gateway: `${config.namespace}/${config.name}`,
     origin,
+    kind,
+    name,
     servicePort,
     listenerPort,
     bind,
     protocol,
     hosts: serverHosts(server.hosts ?? [], config.namespace),
-    httpsRedirect: server.tls?.httpsRedirect === true,
-    tls: server.tls !== undefined,
-    passthrough,
-    routeName: http ? gatewayRouteName(listenerPort, bind) : '',
+    httpsRedirect: tls?.httpsRedirect === true,
+    ...(tls === undefined ? {} : { tls }),
+    routeName: routeNameOf(kind, config, server, servicePort, listenerPort),
   };
 }
 
-/** `http.8080`, `http.8080.10.0.0.1` */
-export function gatewayRouteName(listenerPort: number, bind: string): string {
-  return bind === '' ? `http.${listenerPort}` : `http.${listenerPort}.${bind}`;
+/** HTTP has TLS settings for the redirect alone. */
+function kindOf(protocol: Protocol, tls: ServerTls | undefined): ServerKind {
+  if (isHttp(protocol)) return 'http';
+  if (tls === undefined) return 'tcp';
+  const mode = tls.mode ?? 'PASSTHROUGH';
+  if (mode === 'PASSTHROUGH') return 'passthrough';
+  if (mode === 'AUTO_PASSTHROUGH') return 'auto-passthrough';
+  return protocol === 'HTTPS' ? 'https' : 'tls';
+}
+
+/** `http.8080`, `https.443.https-a.gateway.default`, both with the address behind where there is one. */
+function routeNameOf(
+  kind: ServerKind,
+  config: GatewayConfig,
+  server: Server,
+  servicePort: number,
+  listenerPort: number,
+): string {
+  const bind = server.bind ?? '';
+  const end = bind === '' ? '' : `.${bind}`;
+  if (kind === 'http') return `http.${listenerPort}${end}`;
+  if (kind !== 'https') return '';
+  return `https.${servicePort}.${server.port?.name ?? ''}.${config.name}.${config.namespace}${end}`;
 }
 
 /** Adds the server to its listener; the reason where it cannot be. */
 function join(groups: Map<string, Group>, server: GatewayServer, tlsHosts: Set<string>): string | undefined {
-  const { bind, listenerPort, protocol } = server;
-  if (server.tls) {
+  const { bind, listenerPort, kind, protocol, routeName } = server;
+  if (server.tls !== undefined) {
     const keys = server.hosts.map((host) => `${listenerPort}/${bind}/${host}`);
     const twice = keys.findIndex((key) => tlsHosts.has(key));
     if (twice >= 0)
       return `an earlier server of port ${listenerPort} has TLS settings for ${server.hosts[twice]} already`;
     for (const key of keys) tlsHosts.add(key);
   }
-  const kind = isHttp(protocol) ? 'http' : server.passthrough ? 'tls-passthrough' : 'tcp';
   const key = `${bind}/${listenerPort}`;
-  const group = groups.get(key);
+  let group = groups.get(key);
   if (group === undefined) {
-    groups.set(key, { bind, listenerPort, kind, protocol, servers: [server] });
-    return undefined;
+    group = { bind, listenerPort, servers: [] };
+    groups.set(key, group);
   }
-  if (group.kind !== kind)
-    return `port ${listenerPort} is ${group.protocol} already, it cannot be ${protocol}, too`;
-  if (kind === 'tcp') return `port ${listenerPort} has a ${group.protocol} server already`;
+  if (group.plain !== undefined && !(isHttp(group.plain) && kind === 'http')) {
+    if (group.plain === protocol) return `port ${listenerPort} has a ${protocol} server already`;
+    return `port ${listenerPort} is ${group.plain} already, it cannot be ${protocol}, too`;
+  }
+  if (kind === 'https' && group.servers.some((other) => other.routeName === routeName))
+    return `port ${listenerPort} has a server with the port name of this one already`;
+  if (kind === 'http' || kind === 'tcp') group.plain ??= protocol;
   group.servers.push(server);
   return undefined;
 }
 
-/**
- * What a gateway's Service forwards this port to: the first one that has it; without any the port itself
- * (C7.02). A Service may opt out by a label of Istio's.
- */
-function targetPortOf(world: World, scope: ProxyScope, servicePort: number): number {
-  const { namespace, labels, ipAddresses } = scope.node;
-  for (const service of world.servicesOfWorkload(namespace, labels, ipAddresses)) {
-    if (noTranslationLabel in service.labels) continue;
-    const port = service.ports.find((candidate) => candidate.servicePort === servicePort);
-    if (port === undefined) continue;
-    const { targetPort } = port;
-    if (typeof targetPort !== 'string') return targetPort ?? servicePort;
-    for (const address of ipAddresses) {
-      const number = world.workloadPort(address, targetPort);
-      if (number !== undefined) return number;
-    }
-  }
-  return servicePort;
+function isUnix({ bind }: Server): boolean {
+  return bind?.startsWith('unix://') === true;
 }
 
-const noTranslationLabel = 'experimental.istio.io/disable-gateway-port-translation';
-
-/** `./host` is of the Gateway's namespace, and any namespace may have a host where it says so with a star. */
+/**
+ * `./host` is of the Gateway's namespace, any namespace may have a host where it says so with a star, and
+ * everything of everybody makes the other hosts superfluous. Source: Istio `sanitizeServerHostNamespace`.
+ */
 function serverHosts(hosts: readonly string[], namespace: string): readonly string[] {
+  if (hosts.includes('*/*')) return ['*'];
   return hosts.map((host) => {
     const lower = host.toLowerCase();
     const slash = lower.indexOf('/');

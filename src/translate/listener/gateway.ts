@@ -1,43 +1,72 @@
 // Listeners of gateways: one per address and port of the merged Gateway servers.
-import type { VirtualServiceConfig } from '../../config/config.ts';
-import { originOf } from '../../config/config.ts';
-import { resolveGatewayName } from '../../model/gateway-name.ts';
-import { hostnamesOverlap } from '../../model/hostname.ts';
-import { originAt } from '../../model/origin.ts';
 import type { GatewayListener, GatewayServer } from '../gateway/servers.ts';
-import { mergedGateways } from '../gateway/servers.ts';
+import { bareHosts, mergedGateways } from '../gateway/servers.ts';
 import type { ProxyScope } from '../resource.ts';
-import { byVisibility } from '../route/virtual-services.ts';
-import { virtualServiceHosts } from '../route/rules.ts';
 import type { World } from '../world.ts';
 import { distinctChains } from './distinct-chains.ts';
+import { autoPassthroughChains, forwardedChain, passthroughChains, serverNames } from './gateway-streams.ts';
 import type { ChainInput, ListenerInput, SocketAddressInput } from './listener-input.ts';
-import { routedTcp, withAccessLog } from './network-filters.ts';
-import { lowerCaseNames } from './outbound-chains.ts';
+import { withAccessLog } from './network-filters.ts';
 import { wildcardAddress } from './outbound.ts';
 import { bindAddress } from './virtual-outbound.ts';
+
+/** Below it only root may listen. */
+const firstUnprivilegedPort = 1024;
+/** Who has not finished its TLS handshake by then is hung up on. Source: Istio's default for gateways. */
+const handshakeTimeoutMs = 15_000;
 
 /** A port for which no VirtualService says where to has no listener, but HTTP. Source: Istio `buildGatewayListeners`. */
 export function gatewayListeners(world: World, scope: ProxyScope): readonly ListenerInput[] {
   return mergedGateways(world, scope).listeners.flatMap((listener) => {
-    const chains = chainsOf(world, scope, listener);
+    if (!mayListen(scope, listener)) return [];
+    const chains = distinctChains(chainsOf(world, scope, listener));
     return chains.length === 0 ? [] : [listenerInput(world, scope, listener, chains)];
   });
 }
 
+function mayListen(scope: ProxyScope, { bind, listenerPort }: GatewayListener): boolean {
+  return (
+    bind.startsWith('unix://') || scope.node.unprivileged !== true || listenerPort >= firstUnprivilegedPort
+  );
+}
+
+/** Plain HTTP servers share one chain. */
 function chainsOf(world: World, scope: ProxyScope, listener: GatewayListener): readonly ChainInput[] {
-  const [first] = listener.servers;
-  if (first === undefined) return [];
-  switch (listener.kind) {
-    case 'http':
-      return [httpChain(world, scope, listener, first)];
-    case 'tcp':
-      return tcpChains(world, scope, first);
-    case 'tls-passthrough':
-      return passthroughChains(world, scope, listener);
-    default:
-      return listener.kind satisfies never;
-  }
+  const firstHttp = listener.servers.find(({ kind }) => kind === 'http');
+  const takenNames = new Set<string>();
+  return listener.servers.flatMap((server) => {
+    switch (server.kind) {
+      case 'http':
+        return server === firstHttp ? [httpChain(world, scope, listener, server)] : [];
+      case 'https':
+        return [httpChain(world, scope, listener, server)];
+      case 'tcp':
+      case 'tls': {
+        const chain = forwardedChain(world, scope, server);
+        return chain === undefined ? [] : [{ ...chain, ...tlsOf(world, server) }];
+      }
+      case 'passthrough':
+        return passthroughChains(world, scope, server, takenNames);
+      case 'auto-passthrough':
+        return autoPassthroughChains(world, scope, server);
+      default:
+        return server.kind satisfies never;
+    }
+  });
+}
+
+/** Server names and TLS of a server that ends TLS; of others nothing, they take every connection. */
+function tlsOf(world: World, server: GatewayServer): Pick<ChainInput, 'match' | 'tls'> {
+  const { kind, tls } = server;
+  if (tls === undefined || (kind !== 'https' && kind !== 'tls')) return { match: {} };
+  return {
+    match: serverNames(bareHosts(server)),
+    tls: {
+      kind: 'server',
+      settings: tls,
+      options: { isTcp: kind === 'tls', defaults: world.meshConfig().tlsDefaults },
+    },
+  };
 }
 
 function listenerInput(
@@ -46,7 +75,7 @@ function listenerInput(
   listener: GatewayListener,
   chains: readonly ChainInput[],
 ): ListenerInput {
-  const { bind, listenerPort, servers, kind } = listener;
+  const { bind, listenerPort, servers } = listener;
   const origin = servers[0]?.origin;
   return {
     name: listenerName(listener),
@@ -57,10 +86,11 @@ function listenerInput(
     useOriginalDst: false,
     transparent: false,
     originalDstFilter: false,
-    tlsInspector: kind === 'tls-passthrough',
+    tlsInspector: servers.some(({ kind }) => kind !== 'http' && kind !== 'tcp'),
     httpInspector: false,
     httpInspectorDisabledPorts: [],
     continueOnListenerFiltersTimeout: false,
+    transportSocketConnectTimeoutMs: handshakeTimeoutMs,
     chains,
     ...(origin === undefined ? {} : { origin }),
     ...withAccessLog(world),
@@ -78,107 +108,28 @@ function hostAddresses(scope: ProxyScope, listenerPort: number): readonly Socket
     .map(({ address, port }) => ({ address, port }));
 }
 
+/** Statistics have the name of the server where it has one and ends TLS, else that of the listener. */
 function httpChain(
   world: World,
   scope: ProxyScope,
   listener: GatewayListener,
-  first: GatewayServer,
+  server: GatewayServer,
 ): ChainInput {
+  const { kind, name, routeName, origin } = server;
   return {
-    reason: 'gateway-http',
+    reason: kind === 'https' ? 'gateway-https' : 'gateway-http',
     name: '',
-    match: {},
+    ...tlsOf(world, server),
     filter: {
       kind: 'http',
       side: 'gateway',
-      statPrefix: `outbound_${listenerName(listener)};`,
-      routes: { rds: first.routeName },
+      statPrefix: kind === 'https' && name !== '' ? name : `outbound_${listenerName(listener)};`,
+      routes: { rds: routeName },
       http10: scope.node.http10,
       http2: false,
       trustedProxies: world.meshConfig().defaultConfig.trustedProxies,
       ...withAccessLog(world),
     },
-    origin: first.origin,
+    origin,
   };
-}
-
-/** The first `tcp` rule of the first VirtualService of the server that is for its port and Gateway. */
-function tcpChains(world: World, scope: ProxyScope, server: GatewayServer): readonly ChainInput[] {
-  for (const config of virtualServicesOf(world, scope, server)) {
-    for (const [index, rule] of (config.spec.tcp ?? []).entries()) {
-      const matches = rule.match ?? [];
-      if (matches.length > 0 && !matches.some((match) => applies(match, config, server))) continue;
-      const origin = originOf(config, 'spec', 'tcp', index);
-      const filter = routedTcp(world, scope, config, rule.route ?? [], server.servicePort, origin);
-      if (filter === undefined) continue;
-      return [{ reason: 'gateway-tcp', name: '', match: {}, filter, origin }];
-    }
-  }
-  return [];
-}
-
-/** One chain per `tls` match; of names that several ask for the first has them. */
-function passthroughChains(
-  world: World,
-  scope: ProxyScope,
-  listener: GatewayListener,
-): readonly ChainInput[] {
-  const chains: ChainInput[] = [];
-  for (const server of listener.servers) {
-    for (const config of virtualServicesOf(world, scope, server)) {
-      for (const [ruleIndex, rule] of (config.spec.tls ?? []).entries()) {
-        const ruleOrigin = originOf(config, 'spec', 'tls', ruleIndex);
-        const filter = routedTcp(world, scope, config, rule.route ?? [], server.servicePort, ruleOrigin);
-        if (filter === undefined) continue;
-        for (const [matchIndex, match] of (rule.match ?? []).entries()) {
-          if (!applies(match, config, server)) continue;
-          const names = match.sniHosts ?? [];
-          const all = names.length === 0 || names.includes('*');
-          chains.push({
-            reason: 'gateway-tls-passthrough',
-            name: '',
-            match: all ? {} : { serverNames: lowerCaseNames(names) },
-            filter,
-            origin: originAt(ruleOrigin, 'match', matchIndex),
-          });
-        }
-      }
-    }
-  }
-  return distinctChains(chains);
-}
-
-/** Those bound to the server's Gateway that share a host with the server. */
-function virtualServicesOf(
-  world: World,
-  scope: ProxyScope,
-  server: GatewayServer,
-): readonly VirtualServiceConfig[] {
-  const { defaultVirtualServiceExportTo, domainSuffix } = world.meshConfig();
-  const configs = world.virtualServicesFor(server.gateway, scope.node.namespace);
-  return byVisibility(configs, defaultVirtualServiceExportTo).filter((config) =>
-    sharesHost(server, config, domainSuffix),
-  );
-}
-
-function sharesHost(server: GatewayServer, config: VirtualServiceConfig, domainSuffix: string): boolean {
-  const hosts = virtualServiceHosts(config, domainSuffix);
-  return server.hosts.some((entry) => {
-    const slash = entry.indexOf('/');
-    if (slash >= 0 && entry.slice(0, slash) !== config.namespace) return false;
-    return hosts.some((host) => hostnamesOverlap(host, entry.slice(slash + 1)));
-  });
-}
-
-function applies(
-  match: { readonly port?: number | undefined; readonly gateways?: readonly string[] | undefined },
-  config: VirtualServiceConfig,
-  server: GatewayServer,
-): boolean {
-  const gateways = match.gateways ?? [];
-  return (
-    [0, server.servicePort].includes(match.port ?? 0) &&
-    (gateways.length === 0 ||
-      gateways.some((name) => resolveGatewayName(name, config.namespace) === server.gateway))
-  );
 }

@@ -2,10 +2,18 @@
 import type { Origin } from '../../model/origin.ts';
 import type { ConfigIdentity } from '../proto-values.ts';
 import type { InboundRouteInput } from '../route/inbound-route.ts';
+import type { ServerTls, ServerTlsOptions, WorkloadTlsOptions } from '../tls/downstream-tls.ts';
 
 export interface SocketAddressInput {
+  /** An IP address, or `unix://<path>`, whose port is 0. */
   readonly address: string;
   readonly port: number;
+}
+
+/** Destination ports on which an inspector looks, or on which alone it does not. */
+export interface InspectedPorts {
+  readonly on: 'only' | 'all-but';
+  readonly ports: readonly number[];
 }
 
 export interface ListenerInput {
@@ -20,13 +28,19 @@ export interface ListenerInput {
   /** The socket option of TPROXY: connections keep the client's source address. */
   readonly transparent: boolean;
   readonly originalDstFilter: boolean;
+  /** TPROXY: connections to the application keep the client's address. */
+  readonly originalSrcFilter?: boolean;
   readonly tlsInspector: boolean;
+  /** Absent: it looks on every port. */
+  readonly tlsInspectorPorts?: InspectedPorts;
   readonly httpInspector: boolean;
   /** Destination ports on which the HTTP inspector stays away: what is said there is known. */
   readonly httpInspectorDisabledPorts: readonly number[];
   /** Undefined: Envoy's 15 seconds. 0: inspectors wait for ever. */
   readonly listenerFiltersTimeoutMs?: number;
   readonly continueOnListenerFiltersTimeout: boolean;
+  /** Handshakes of all chains must be finished by then; absent: they may take as long as they like. */
+  readonly transportSocketConnectTimeoutMs?: number;
   /** Logs connections for which there is no chain. */
   readonly accessLog?: AccessLogInput;
   readonly chains: readonly ChainInput[];
@@ -36,16 +50,23 @@ export interface ListenerInput {
 }
 
 export interface ChainInput {
-  /** Why the chain is there, for readers of the input; mTLS chains will be entries of the same list. */
+  /** Why the chain is there, for readers of the input. */
   readonly reason: ChainReason;
   /** Empty: chains of outbound and gateway listeners have none. */
   readonly name: string;
   readonly match: ChainMatchInput;
+  /** TLS that ends here; absent: the bytes are taken as they come. */
+  readonly tls?: ChainTlsInput;
   readonly filter: HttpFilterInput | TcpFilterInput;
   /** The user's rule that made it, for metadata. */
   readonly config?: ConfigIdentity;
   readonly origin?: Origin;
 }
+
+/** `workload`: mutual TLS of the mesh. `server`: what a Gateway's server or a Sidecar's ingress says. */
+export type ChainTlsInput =
+  | ({ readonly kind: 'workload' } & WorkloadTlsOptions)
+  | { readonly kind: 'server'; readonly settings: ServerTls; readonly options: ServerTlsOptions };
 
 export type ChainReason =
   | 'service-http'
@@ -58,8 +79,16 @@ export type ChainReason =
   | 'passthrough-tcp'
   | 'inbound-plaintext-http'
   | 'inbound-plaintext-tcp'
+  | 'inbound-mutual-tls-http'
+  | 'inbound-mutual-tls-tcp'
+  | 'inbound-tls-passthrough'
+  | 'inbound-tls-http'
+  | 'inbound-tls-tcp'
   | 'gateway-http'
+  | 'gateway-https'
   | 'gateway-tcp'
+  | 'gateway-tls'
+  | 'gateway-auto-passthrough'
   | 'gateway-tls-passthrough'
   | 'http-proxy';
 

@@ -26,7 +26,7 @@ spec:
     - { name: any, port: 82 }
     - { name: grpc, port: 83 }
 `;
-const asApp: Surroundings = { proxy: { labels: { app: 'app' } } };
+const asApp: Surroundings = { proxy: { labels: { app: 'app' }, workloadCertificates: false } };
 const loopback: Surroundings = {
   proxy: {
     labels: { app: 'app' },
@@ -34,6 +34,7 @@ const loopback: Surroundings = {
     interceptionMode: 'LOOPBACK',
     appAddress: '127.67.0.1',
     httpProxyPort: 15_080,
+    workloadCertificates: false,
   },
 };
 
@@ -281,7 +282,6 @@ spec:
   servers:
     - { port: { number: 8443, name: tls-a, protocol: TLS }, hosts: [a.com, '*.b.com'], tls: { mode: PASSTHROUGH } }
     - { port: { number: 8443, name: tls-c, protocol: HTTPS }, hosts: [c.com], tls: { mode: PASSTHROUGH } }
-    - { port: { number: 8443, name: http, protocol: HTTP }, hosts: ['*'] }
 ---
 apiVersion: networking.istio.io/v1
 kind: VirtualService

@@ -51,16 +51,17 @@ export function catchAllTcp(world: World, scope: ProxyScope): TcpFilterInput {
   return plainTcp(world, allowed ? onward : blackHoleCluster);
 }
 
-/** To a service port as a whole. */
+/** To a service port, as a whole or to a subset of it. */
 export function serviceTcp(
   world: World,
   scope: ProxyScope,
   hostname: Hostname,
   servicePort: number,
+  subset = '',
 ): TcpFilterInput {
-  const cluster = formatClusterName({ direction: 'outbound', servicePort, subset: '', hostname });
+  const cluster = formatClusterName({ direction: 'outbound', servicePort, subset, hostname });
   const rule = destinationRuleFor(world, scope, hostname);
-  return { ...plainTcp(world, cluster), ...connectionSettings(rule, servicePort, '') };
+  return { ...plainTcp(world, cluster), ...connectionSettings(rule, servicePort, subset) };
 }
 
 /**

@@ -1,17 +1,17 @@
 // Routes of gateways: `http.<listener port>` with the virtual hosts of every server and VirtualService there.
 import type { VirtualServiceConfig } from '../../config/config.ts';
 import type { Hostname } from '../../model/hostname.ts';
-import { compareSpecificity, hostnameCovers } from '../../model/hostname.ts';
+import { compareSpecificity } from '../../model/hostname.ts';
 import type { Origin } from '../../model/origin.ts';
 import type { GatewayServer } from '../gateway/servers.ts';
-import { mergedGateways } from '../gateway/servers.ts';
+import { bareHosts, serversOfRoutes } from '../gateway/servers.ts';
+import { virtualServicesOf } from '../gateway/virtual-services.ts';
 import type { ProxyScope } from '../resource.ts';
 import type { World } from '../world.ts';
 import { hostAndPort } from './domains.ts';
 import { isCatchAll } from './match.ts';
 import type { RouteConfigurationInput, RuleRouteInput, VirtualHostInput } from './route-input.ts';
-import { ruleRoutes, virtualServiceHosts } from './rules.ts';
-import { byVisibility } from './virtual-services.ts';
+import { ruleRoutes } from './rules.ts';
 
 /**
  * Routes of the servers behind one name. VirtualServices with the same host are joined in order of age,
@@ -19,10 +19,7 @@ import { byVisibility } from './virtual-services.ts';
  * host without routes answers 404. Source: Istio `buildGatewayHTTPRouteConfig`.
  */
 export function gatewayRouteInput(world: World, scope: ProxyScope, name: string): RouteConfigurationInput {
-  const listener = mergedGateways(world, scope).listeners.find(({ servers }) =>
-    servers.some((server) => server.routeName === name),
-  );
-  const servers = listener?.servers ?? [];
+  const servers = serversOfRoutes(world, scope, name);
   const first = servers[0];
   // Envoy asks for the routes of a listener that drains, too.
   if (first === undefined) return { name, virtualHosts: [], ignorePortInHostMatching: true };
@@ -57,12 +54,7 @@ function addServer(
     if (server.httpsRedirect) known.requireTls = true;
     return known;
   };
-  const { domainSuffix, defaultVirtualServiceExportTo } = world.meshConfig();
-  const { namespace } = scope.node;
-  const configs = world.virtualServicesFor(server.gateway, namespace);
-  for (const config of byVisibility(configs, defaultVirtualServiceExportTo)) {
-    const hosts = commonHosts(server, config, domainSuffix);
-    if (hosts.length === 0) continue;
+  for (const { config, hosts } of virtualServicesOf(world, scope, server)) {
     const routes = gatewayRules(world, scope, server, config);
     if (routes.length === 0) continue;
     for (const host of hosts) {
@@ -72,7 +64,7 @@ function addServer(
     }
   }
   if (!server.httpsRedirect) return;
-  for (const host of server.hosts) draft(host.slice(host.indexOf('/') + 1));
+  for (const host of bareHosts(server)) draft(host);
 }
 
 function gatewayRules(
@@ -85,7 +77,7 @@ function gatewayRules(
   return ruleRoutes(world, scope, config, {
     gateway: server.gateway,
     listenPort: server.servicePort,
-    tls: server.tls,
+    tls: server.tls !== undefined,
     // A service of the VirtualService's own namespace first, if the gateway may see it.
     serviceOf: (hostname) => {
       const own = world.service(hostname, config.namespace);
@@ -102,26 +94,6 @@ function isVisibleTo(
   return service.exportTo.some(
     (to) => to === '*' || to === namespace || (to === '.' && service.namespace === namespace),
   );
-}
-
-/** Of each pair of hosts where one covers the other, the more specific one (C4.10). */
-function commonHosts(
-  server: GatewayServer,
-  config: VirtualServiceConfig,
-  domainSuffix: string,
-): readonly Hostname[] {
-  const common = new Set<Hostname>();
-  const theirs = virtualServiceHosts(config, domainSuffix);
-  for (const entry of server.hosts) {
-    const slash = entry.indexOf('/');
-    if (slash >= 0 && entry.slice(0, slash) !== config.namespace) continue;
-    const host = entry.slice(slash + 1);
-    for (const other of theirs) {
-      if (hostnameCovers(other, host)) common.add(host);
-      else if (hostnameCovers(host, other)) common.add(other);
-    }
-  }
-  return [...common];
 }
 
 /** Hosts with the same routes become one virtual host, named by the most specific of them. */

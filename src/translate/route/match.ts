@@ -8,6 +8,8 @@ import {
   RouteMatchSchema,
 } from '../../api/gen/envoy/config/route/v3/route_components_pb.js';
 import type { StringMatcherSchema } from '../../api/gen/envoy/type/matcher/v3/string_pb.js';
+import type { MetadataMatcherInit } from './claims.ts';
+import { claimMatcher, routingClaim } from './claims.ts';
 import type { HttpMatch, StringMatch } from './route-input.ts';
 
 type StringMatcherInit = MessageInitShape<typeof StringMatcherSchema>;
@@ -16,9 +18,11 @@ type HeaderMatcherInit = MessageInitShape<typeof HeaderMatcherSchema>;
 /** The match of a rule; everything below `/` where the rule has none. */
 export function buildRouteMatch(match: HttpMatch | undefined): RouteMatch {
   if (match === undefined) return create(RouteMatchSchema, { pathSpecifier: { case: 'prefix', value: '/' } });
+  const wanted = Object.entries(match.headers ?? {});
+  const unwanted = Object.entries(match.withoutHeaders ?? {});
   const named = [
-    ...Object.entries(match.headers ?? {}).map(([name, value]) => headerMatcher(name, value)),
-    ...Object.entries(match.withoutHeaders ?? {}).map(([name, value]) => absentHeaderMatcher(name, value)),
+    ...wanted.flatMap(([name, value]) => (isClaim(name) ? [] : [headerMatcher(name, value)])),
+    ...unwanted.flatMap(([name, value]) => (isClaim(name) ? [] : [absentHeaderMatcher(name, value)])),
   ].sort((a, b) => compare(a.name ?? '', b.name ?? ''));
   return create(RouteMatchSchema, {
     pathSpecifier: pathSpecifierOf(match.uri),
@@ -28,6 +32,10 @@ export function buildRouteMatch(match: HttpMatch | undefined): RouteMatch {
       ...(match.method === undefined ? [] : [headerMatcher(':method', match.method)]),
       ...(match.authority === undefined ? [] : [headerMatcher(':authority', match.authority)]),
       ...(match.scheme === undefined ? [] : [headerMatcher(':scheme', match.scheme)]),
+    ],
+    dynamicMetadata: [
+      ...claimMatchers(wanted),
+      ...claimMatchers(unwanted).map((matcher) => ({ ...matcher, invert: true })),
     ],
     queryParameters: Object.entries(match.queryParams ?? {})
       .sort(([a], [b]) => compare(a, b))
@@ -92,6 +100,20 @@ function absentHeaderMatcher(name: string, match: StringMatch): HeaderMatcherIni
     invertMatch: true,
     treatMissingHeaderAsEmpty: stringMatcher(match) !== undefined,
   };
+}
+
+/** Sorted by name, for the order of a map says nothing. */
+function claimMatchers(entries: readonly (readonly [string, StringMatch])[]): MetadataMatcherInit[] {
+  return [...entries]
+    .sort(([a], [b]) => compare(a, b))
+    .flatMap(([name, value]) => {
+      const claim = routingClaim(name);
+      return claim === undefined ? [] : [claimMatcher(claim, stringMatcher(value))];
+    });
+}
+
+function isClaim(name: string): boolean {
+  return routingClaim(name) !== undefined;
 }
 
 function queryMatcher(
