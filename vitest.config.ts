@@ -26,7 +26,7 @@ export default defineConfig({
           ...common,
           // Whole meshes: one at a time, after everything else, so that they have the machine.
           name: 'mesh',
-          include: ['test/**/*.test.ts', 'conformance/**/*.test.ts'],
+          include: ['test/**/*.test.ts', 'conformance/**/*.test.ts', 'fuzz/**/*.test.ts'],
           maxWorkers: 1,
           sequence: { groupOrder: 1 },
         },

@@ -140,7 +140,8 @@ function fits(
   if (upstream === undefined) {
     if (decision.kind === 'forward') return true;
     if (decision.location !== undefined && !headers.includes(`location: ${decision.location}`)) return false;
-    return decision.status === status;
+    // A gRPC client learns the status from its headers.
+    return decision.status === status || headers.some((line) => line.startsWith('grpc-status: '));
   }
   return (
     decision.kind === 'forward' &&
