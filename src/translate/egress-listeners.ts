@@ -80,7 +80,8 @@ export function egressListenerForRoutes(
 ): EgressListener | undefined {
   return listeners.find(
     (listener) =>
-      listener.port === undefined || (listener.port.number === port && (port !== 0 || listener.bind === name)),
+      listener.port === undefined ||
+      (listener.port.number === port && (port !== 0 || listener.bind === name)),
   );
 }
 
@@ -192,8 +193,7 @@ function withPorts(service: Service, numbers: readonly number[]): Service | unde
 
 /** Whether a younger service takes the place of `known`, which has the same hostname. */
 function isBetter(service: Service, known: Service, namespace: string): boolean {
-  if (known.namespace === namespace || service.namespace === namespace)
-    return known.namespace !== namespace;
+  if (known.namespace === namespace || service.namespace === namespace) return known.namespace !== namespace;
   return known.registry !== 'Kubernetes' && service.registry === 'Kubernetes';
 }
 

@@ -33,9 +33,7 @@ export function proxyScope(world: World, node: ProxyNode): ProxyScope {
     workloadName: '',
     serviceAccount: '',
     labels,
-    ipAddresses: addressMatters(world, node, labels)
-      ? node.ipAddresses
-      : node.ipAddresses.map(unspecified),
+    ipAddresses: addressMatters(world, node, labels) ? node.ipAddresses : node.ipAddresses.map(unspecified),
   };
   return { key: canonicalText(canonical), node: canonical };
 }
@@ -135,19 +133,21 @@ export function visibleServices(world: World, scope: ProxyScope): readonly Servi
   return servicesThrough(world, egressListeners(world, scope));
 }
 
-/** One service as this proxy sees it; undefined if it does not. Cheaper than `visibleServices`. */
+/** By hostname. Whoever needs only a few reads them one by one (`visibleService`), not to depend on all. */
+export function visibleServicesByName(world: World, scope: ProxyScope): ReadonlyMap<Hostname, Service> {
+  const listeners = egressListeners(world, scope);
+  return world.derive(
+    `visible-services-by-name/${keyOf(listeners)}`,
+    () => new Map(servicesThrough(world, listeners).map((service) => [service.hostname, service])),
+  );
+}
+
+/** One service as this proxy sees it; undefined if it does not. */
 export function visibleService(world: World, scope: ProxyScope, hostname: Hostname): Service | undefined {
   const listeners = egressListeners(world, scope);
   if (importsAll(listeners)) return world.service(hostname, scope.node.namespace);
-  const key = keyOf(listeners);
-  // Two steps: who needs one service is left alone when another one changes.
-  return world.derive(`visible-service/${hostname}/${key}`, () =>
-    world
-      .derive(
-        `visible-services-by-name/${key}`,
-        () => new Map(servicesThrough(world, listeners).map((service) => [service.hostname, service])),
-      )
-      .get(hostname),
+  return world.derive(`visible-service/${hostname}/${keyOf(listeners)}`, () =>
+    visibleServicesByName(world, scope).get(hostname),
   );
 }
 

@@ -8,6 +8,7 @@ import { resolveHost } from '../../model/hostname.ts';
 import type { Service } from '../../model/service.ts';
 import { labelsMatch } from '../../model/service.ts';
 import { destinationRuleFor, layerPolicy } from '../destination-rule.ts';
+import { remembered } from '../remembered.ts';
 import type { ProxyScope } from '../resource.ts';
 import type { World } from '../world.ts';
 import { unknownCluster } from './action.ts';
@@ -48,7 +49,7 @@ export function ruleRoutes(
     });
   }
   const key = memoKey(chosen, resolved, context);
-  return remember(config, key, () =>
+  return remembered(memory, config, key, () =>
     chosen.map((choice) => routeInput(config, choice, resolved.get(choice.rule), context)),
   );
 }
@@ -144,7 +145,7 @@ function resolveDestination(
 ): Resolved {
   if (destination?.host === undefined || destination.host === '')
     return { cluster: unknownCluster, hash: null };
-  const named = resolveHost(destination.host, config.namespace, world.meshConfig().domainSuffix);
+  const named = hostOf(destination, destination.host, config.namespace, world.meshConfig().domainSuffix);
   const service = context.serviceOf(named);
   const only = service?.ports.length === 1 ? service.ports[0]?.servicePort : undefined;
   const servicePort = destination.port?.number ?? only ?? context.listenPort;
@@ -154,6 +155,20 @@ function resolveDestination(
     cluster: formatClusterName({ direction: 'outbound', servicePort, subset, hostname }),
     hash: hashOf(world, scope, hostname, servicePort, subset),
   };
+}
+
+// Only memory: a destination belongs to one object, and the mesh's domain hardly ever changes.
+const destinationHosts = new WeakMap<
+  Destination,
+  { readonly domainSuffix: string; readonly hostname: string }
+>();
+
+function hostOf(destination: Destination, host: string, namespace: string, domainSuffix: string): string {
+  const known = destinationHosts.get(destination);
+  if (known?.domainSuffix === domainSuffix) return known.hostname;
+  const hostname = resolveHost(host, namespace, domainSuffix);
+  destinationHosts.set(destination, { domainSuffix, hostname });
+  return hostname;
 }
 
 function hashOf(
@@ -206,25 +221,5 @@ function memoKey(
   return parts.join('\n');
 }
 
-// Only memory: the same VirtualService object and key always give equal inputs, so that whoever compares or
-// builds them later need not look into unchanged ones.
+// Only memory: see remembered.ts.
 const memory = new WeakMap<VirtualServiceConfig, Map<string, readonly RuleRouteInput[]>>();
-const entriesPerVirtualServiceMax = 64;
-
-function remember(
-  config: VirtualServiceConfig,
-  key: string,
-  compute: () => readonly RuleRouteInput[],
-): readonly RuleRouteInput[] {
-  let entries = memory.get(config);
-  if (entries === undefined) {
-    entries = new Map();
-    memory.set(config, entries);
-  }
-  const known = entries.get(key);
-  if (known !== undefined) return known;
-  if (entries.size >= entriesPerVirtualServiceMax) entries.clear();
-  const inputs = compute();
-  entries.set(key, inputs);
-  return inputs;
-}

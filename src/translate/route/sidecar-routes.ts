@@ -9,13 +9,17 @@ import type { Origin } from '../../model/origin.ts';
 import { isHttp, isSniffed } from '../../model/protocol.ts';
 import type { Service, ServicePort } from '../../model/service.ts';
 import { destinationRuleFor, layerPolicy } from '../destination-rule.ts';
+import type { EgressListener } from '../egress-listeners.ts';
+import { egressListenerForRoutes, listenerServices } from '../egress-listeners.ts';
+import { remembered } from '../remembered.ts';
 import type { ProxyScope } from '../resource.ts';
 import {
   aliasesOf,
+  egressListeners,
   egressProxyCluster,
+  outboundScope,
   outboundTrafficPolicyOf,
-  visibleService,
-  visibleServices,
+  visibleServicesByName,
 } from '../scope.ts';
 import type { World } from '../world.ts';
 import { serviceOperation } from './build-route.ts';
@@ -28,7 +32,7 @@ import type {
   VirtualHostInput,
 } from './route-input.ts';
 import { ruleRoutes, virtualServiceHosts } from './rules.ts';
-import { claimHosts, touching, virtualServiceIndex } from './virtual-services.ts';
+import { claimHosts, listenerVirtualServiceIndex, touching } from './virtual-services.ts';
 
 /** Route configuration of the HTTP proxy listener. */
 export const httpProxyRouteName = 'http_proxy';
@@ -39,16 +43,20 @@ export function sniffedRouteName(hostname: Hostname, servicePort: number): strin
 }
 
 /**
- * The routes of that name. A name that means nothing gets no virtual hosts, for a proxy waits for an
- * answer to whatever it asked. Source: Istio `buildSidecarOutboundHTTPRouteConfig`.
+ * The routes of that name: of one port, of one sniffed service, or of an egress listener of the Sidecar (whose
+ * name is its port, or its bind where that is a Unix socket). A name that means nothing gets no virtual
+ * hosts, for a proxy waits for an answer to whatever it asked.
+ * Source: Istio `buildSidecarOutboundHTTPRouteConfig`.
  */
 export function sidecarRouteInput(world: World, scope: ProxyScope, name: string): RouteConfigurationInput {
-  if (name === httpProxyRouteName) return httpProxyRoutes(world, scope);
-  const colon = name.lastIndexOf(':');
-  const port = Number(name.slice(colon + 1));
-  if (!/^\d+$/.test(name.slice(colon + 1)) || port < 1 || port > 65_535)
-    return { name, virtualHosts: [], ignorePortInHostMatching: true };
-  const virtualHosts = virtualHostsOfPort(world, scope, port);
+  const isSocket = name.startsWith(unixPrefix);
+  const colon = isSocket ? -1 : name.lastIndexOf(':');
+  const port = isSocket || name === httpProxyRouteName ? 0 : portOf(name.slice(colon + 1));
+  if (port === undefined) return { name, virtualHosts: [], ignorePortInHostMatching: true };
+  const listener = egressListenerForRoutes(egressListeners(world, scope), port, name);
+  if (port === 0 || listener?.port?.protocol === 'HTTP_PROXY')
+    return httpProxyRoutes(world, scope, listener, name);
+  const virtualHosts = listener === undefined ? [] : virtualHostsOfPort(world, scope, listener, port);
   if (colon < 0) {
     return {
       name,
@@ -58,15 +66,29 @@ export function sidecarRouteInput(world: World, scope: ProxyScope, name: string)
   }
   // The listener is this service's alone: whatever host comes, it is meant.
   const hostname = name.slice(0, colon);
-  const own = virtualHosts.filter(({ domains }) => domains.includes(hostname));
+  const own = virtualHosts.filter(({ domains }) => domains.includes(bracketed(hostname)));
   const only = own.length === 1 ? own.map((host) => ({ ...host, domains: ['*'] })) : own;
   return { name, virtualHosts: only, ignorePortInHostMatching: true };
 }
 
-/** Sorted by name; without the catch-all. Shared by all route configurations of the port. */
-function virtualHostsOfPort(world: World, scope: ProxyScope, port: number): readonly VirtualHostInput[] {
-  return world.derive(`sidecar-virtual-hosts/${port}/${scope.key}`, () =>
-    sorted(buildVirtualHosts(world, scope, port, 'none')),
+const unixPrefix = 'unix://';
+
+/** Undefined for a text that is no port. */
+function portOf(text: string): number | undefined {
+  const port = Number(text);
+  return /^\d+$/.test(text) && port >= 1 && port <= 65_535 ? port : undefined;
+}
+
+/** Sorted by name; without the catch-all. Shared by all proxies for which outbound things are the same. */
+function virtualHostsOfPort(
+  world: World,
+  scope: ProxyScope,
+  listener: EgressListener,
+  port: number,
+): readonly VirtualHostInput[] {
+  const view = outboundScope(world, scope);
+  return world.derive(`sidecar-virtual-hosts/${port}/${listener.key}/${view.key}`, () =>
+    sorted(buildVirtualHosts(world, view, listener, port, 'none')),
   );
 }
 
@@ -75,29 +97,37 @@ function virtualHostsOfPort(world: World, scope: ProxyScope, port: number): read
  * carry it here; without one, port 80 is meant. (Istio ignores the request's port here too, by which
  * only port 80 can be reached.)
  */
-function httpProxyRoutes(world: World, scope: ProxyScope): RouteConfigurationInput {
-  const virtualHosts = world.derive(`sidecar-http-proxy/${scope.key}`, () => {
-    const ports = new Set([80]);
-    for (const service of visibleServices(world, scope))
-      for (const port of service.ports) if (isRoutable(port)) ports.add(port.servicePort);
-    const hosts = [...ports].flatMap((port) =>
-      buildVirtualHosts(world, scope, port, port).flatMap((host) => {
-        const suffix = `:${port}`;
-        const domains = port === 80 ? host.domains : host.domains.filter((name) => name.endsWith(suffix));
-        return domains.length === 0 ? [] : [{ ...host, domains }];
-      }),
-    );
-    return sorted(hosts);
-  });
+function httpProxyRoutes(
+  world: World,
+  scope: ProxyScope,
+  listener: EgressListener | undefined,
+  name: string,
+): RouteConfigurationInput {
+  const view = outboundScope(world, scope);
+  const virtualHosts =
+    listener === undefined
+      ? []
+      : world.derive(`sidecar-http-proxy/${listener.key}/${view.key}`, () =>
+          sorted(hostsOfEveryPort(world, view, listener)),
+        );
   // The connection was made to the proxy itself: passed on to its destination it would come back, for ever.
   // An egress proxy can be reached whatever the client wanted.
-  const last =
-    egressProxyCluster(world, scope) === undefined ? catchAll('no-destination') : catchAllHost(world, scope);
-  return {
-    name: httpProxyRouteName,
-    virtualHosts: [...virtualHosts, last],
-    ignorePortInHostMatching: false,
-  };
+  const isLost = name === httpProxyRouteName && egressProxyCluster(world, scope) === undefined;
+  const last = isLost ? catchAll('no-destination') : catchAllHost(world, scope);
+  return { name, virtualHosts: [...virtualHosts, last], ignorePortInHostMatching: false };
+}
+
+function hostsOfEveryPort(world: World, scope: ProxyScope, listener: EgressListener): VirtualHostInput[] {
+  const ports = new Set([80]);
+  for (const service of listenerServices(world, listener))
+    for (const port of service.ports) if (isRoutable(port)) ports.add(port.servicePort);
+  return [...ports].flatMap((port) =>
+    buildVirtualHosts(world, scope, listener, port, port).flatMap((host) => {
+      const suffix = `:${port}`;
+      const domains = port === 80 ? host.domains : host.domains.filter((name) => name.endsWith(suffix));
+      return domains.length === 0 ? [] : [{ ...host, domains }];
+    }),
+  );
 }
 
 /** A virtual host before its domains are known to be its own. */
@@ -115,14 +145,15 @@ interface Draft {
 function buildVirtualHosts(
   world: World,
   scope: ProxyScope,
+  listener: EgressListener,
   port: number,
   domainPort: number | 'none',
 ): VirtualHostInput[] {
   const services = new Map<Hostname, Service>();
-  for (const service of visibleServices(world, scope))
+  for (const service of listenerServices(world, listener))
     if (service.ports.some(({ servicePort }) => servicePort === port))
       services.set(service.hostname, service);
-  const claimed = virtualServiceDrafts(world, scope, port, services);
+  const claimed = virtualServiceDrafts(world, scope, listener, port, services);
   // Of a service that a VirtualService has claimed nothing else is made.
   for (const { hostname } of claimed) services.delete(hostname);
   const drafts = [...claimed, ...serviceDrafts(world, scope, port, services)];
@@ -140,7 +171,7 @@ function buildVirtualHosts(
       known,
       port,
     );
-    if (domains.length > 0) hosts.push({ name, domains, routes, requireTls: false, origin });
+    if (domains.length > 0) hosts.push(virtualHost({ name, domains, routes, requireTls: false, origin }));
   }
   return hosts;
 }
@@ -148,19 +179,21 @@ function buildVirtualHosts(
 function virtualServiceDrafts(
   world: World,
   scope: ProxyScope,
+  listener: EgressListener,
   port: number,
   services: ReadonlyMap<Hostname, Service>,
 ): Draft[] {
   const { domainSuffix } = world.meshConfig();
-  const index = virtualServiceIndex(world, scope);
+  const index = listenerVirtualServiceIndex(world, listener);
   const names = new Set(services.keys());
   // Hosts that no service has are honoured on port 80 alone: other ports have no listener without one (C4.06).
   const configs = port === 80 ? index.ordered : touching(index, names);
+  const visible = visibleServicesByName(world, scope);
   const context = {
     gateway: meshGateway,
     listenPort: port,
     tls: false,
-    serviceOf: (hostname: Hostname) => visibleService(world, scope, hostname),
+    serviceOf: (hostname: Hostname) => visible.get(hostname),
   };
   const drafts: Draft[] = [];
   for (const config of configs) {
@@ -193,16 +226,25 @@ function serviceDrafts(
     const { hostname, origin } = service;
     const policy = layerPolicy(destinationRuleFor(world, scope, hostname), port).policy;
     const cluster = formatClusterName({ direction: 'outbound', servicePort: port, subset: '', hostname });
-    const route: RouteInput = {
-      kind: 'service',
-      cluster,
-      operation: serviceOperation(hostname, port),
-      hash: consistentHashOf(policy.loadBalancer),
-      origin,
-    };
-    drafts.push({ hostname, service, routes: [route], origin });
+    const hash = consistentHashOf(policy.loadBalancer);
+    const key = `${port}/${JSON.stringify(hash)}`;
+    const routes = remembered(serviceRoutes, service, key, (): readonly RouteInput[] => [
+      { kind: 'service', cluster, operation: serviceOperation(hostname, port), hash, origin },
+    ]);
+    drafts.push({ hostname, service, routes, origin });
   }
   return drafts;
+}
+
+// Only memory: what has not changed stays the same object, so that nobody need look into it.
+const serviceRoutes = new WeakMap<Service, Map<string, readonly RouteInput[]>>();
+const virtualHosts = new WeakMap<readonly RouteInput[], Map<string, VirtualHostInput>>();
+
+/** The same virtual host again, if there was an equal one with these routes. */
+function virtualHost(host: VirtualHostInput): VirtualHostInput {
+  const { kind = '', namespace = '', name = '', fieldPath = [] } = host.origin ?? {};
+  const key = [host.name, ...host.domains, kind, namespace, name, ...fieldPath].join('\n');
+  return remembered(virtualHosts, host.routes, key, () => host);
 }
 
 function domainsOf(

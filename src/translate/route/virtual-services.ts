@@ -1,10 +1,13 @@
 // Which VirtualService counts for which host of a sidecar.
 import type { VirtualServiceConfig } from '../../config/config.ts';
 import { configKey } from '../../config/config.ts';
+import type { MeshConfig } from '../../config/mesh-config.ts';
 import type { Hostname } from '../../model/hostname.ts';
 import { compareSpecificity, hostnameCovers, hostnamesOverlap, isWildcard } from '../../model/hostname.ts';
+import type { EgressListener } from '../egress-listeners.ts';
+import { listenerVirtualServices } from '../egress-listeners.ts';
 import type { ProxyScope } from '../resource.ts';
-import { visibleVirtualServices } from '../scope.ts';
+import { outboundScope, visibleVirtualServices } from '../scope.ts';
 import type { World } from '../world.ts';
 import { virtualServiceHosts } from './rules.ts';
 
@@ -31,27 +34,41 @@ export interface VirtualServiceIndex {
 }
 
 export function virtualServiceIndex(world: World, scope: ProxyScope): VirtualServiceIndex {
-  return world.derive(`virtual-service-index/${scope.key}`, () => {
-    const { domainSuffix, defaultVirtualServiceExportTo } = world.meshConfig();
-    const ordered = byVisibility(visibleVirtualServices(world, scope), defaultVirtualServiceExportTo);
-    const places = new Map<Hostname, number[]>();
-    for (const [place, config] of ordered.entries()) {
-      for (const host of new Set(virtualServiceHosts(config, domainSuffix))) {
-        const known = places.get(host);
-        if (known === undefined) places.set(host, [place]);
-        else known.push(place);
-      }
+  const view = outboundScope(world, scope);
+  return world.derive(`virtual-service-index/${view.key}`, () =>
+    indexOf(visibleVirtualServices(world, view), world.meshConfig()),
+  );
+}
+
+/** Of those that one egress listener imports. */
+export function listenerVirtualServiceIndex(world: World, listener: EgressListener): VirtualServiceIndex {
+  return world.derive(`listener-virtual-service-index/${listener.key}`, () =>
+    indexOf(listenerVirtualServices(world, listener), world.meshConfig()),
+  );
+}
+
+function indexOf(
+  configs: readonly VirtualServiceConfig[],
+  { domainSuffix, defaultVirtualServiceExportTo }: MeshConfig,
+): VirtualServiceIndex {
+  const ordered = byVisibility(configs, defaultVirtualServiceExportTo);
+  const places = new Map<Hostname, number[]>();
+  for (const [place, config] of ordered.entries()) {
+    for (const host of new Set(virtualServiceHosts(config, domainSuffix))) {
+      const known = places.get(host);
+      if (known === undefined) places.set(host, [place]);
+      else known.push(place);
     }
-    const all = [...places];
-    return {
-      ordered,
-      exact: new Map(all.filter(([host]) => !isWildcard(host))),
-      wildcards: all
-        .filter(([host]) => isWildcard(host))
-        .sort(([a], [b]) => compareSpecificity(a, b))
-        .map(([host, at]) => ({ host, places: at })),
-    };
-  });
+  }
+  const all = [...places];
+  return {
+    ordered,
+    exact: new Map(all.filter(([host]) => !isWildcard(host))),
+    wildcards: all
+      .filter(([host]) => isWildcard(host))
+      .sort(([a], [b]) => compareSpecificity(a, b))
+      .map(([host, at]) => ({ host, places: at })),
+  };
 }
 
 /** Those with a host that one of these services covers, or that covers one of them; in their order. */
