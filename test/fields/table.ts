@@ -1,0 +1,114 @@
+// docs/fields.md: every field of the kinds that a user writes, and what becomes of it.
+import { join } from 'node:path';
+import { istioKinds } from '../../src/config/istio-schemas.ts';
+import { unsupportedFields } from '../../src/config/unsupported.ts';
+import { readGoldenCases } from '../support/golden.ts';
+import { corpus } from './corpus.ts';
+import type { CorpusCase, Effects, FieldEffect } from './effects.ts';
+import { addEffects } from './effects.ts';
+import { elsewhere } from './elsewhere.ts';
+import { leafFields } from './field-paths.ts';
+
+/** In the order of the table. */
+export const tableKinds = [
+  'VirtualService',
+  'DestinationRule',
+  'Gateway',
+  'ServiceEntry',
+  'WorkloadEntry',
+  'WorkloadGroup',
+  'Sidecar',
+  'ProxyConfig',
+  'EnvoyFilter',
+  'PeerAuthentication',
+] as const;
+
+interface Row {
+  readonly kind: string;
+  readonly field: string;
+  readonly reaches: string;
+  readonly shownBy: string;
+}
+
+export interface FieldTable {
+  readonly markdown: string;
+  /** Fields that are neither shown nor refused nor explained, as `Kind field`. */
+  readonly missing: readonly string[];
+}
+
+/** Measures every field anew. */
+export function fieldTable(): FieldTable {
+  const effects: Effects = new Map();
+  const kinds = new Set<string>(tableKinds);
+  for (const corpusCase of [...goldens(), ...corpus()]) addEffects(effects, corpusCase, kinds);
+  const rows: Row[] = [];
+  const missing: string[] = [];
+  for (const kind of tableKinds) {
+    const schema = [...istioKinds.values()].find((each) => each.kind === kind);
+    if (schema === undefined) throw new Error(`no schema of ${kind}`);
+    for (const field of leafFields(schema.spec, 'spec')) {
+      const row = rowOf(kind, field, effects.get(kind)?.get(field));
+      if (row === undefined) missing.push(`${kind} ${field}`);
+      else rows.push(row);
+    }
+  }
+  return { markdown: markdownOf(rows), missing };
+}
+
+function goldens(): readonly CorpusCase[] {
+  return readGoldenCases(join(import.meta.dirname, '../golden')).map(({ name, header, config }) => ({
+    name: `golden/${name}`,
+    config,
+    proxies: [header],
+  }));
+}
+
+function rowOf(kind: string, field: string, effect: FieldEffect | undefined): Row | undefined {
+  if (effect !== undefined)
+    return {
+      kind,
+      field,
+      reaches: pathsText(effect.reaches),
+      shownBy: shownText([...effect.cases].sort()),
+    };
+  if (isRefused(kind, field)) return { kind, field, reaches: 'refused: not supported yet', shownBy: '' };
+  const words = elsewhere(kind, field);
+  return words === undefined ? undefined : { kind, field, reaches: words.what, shownBy: words.shownBy };
+}
+
+/** Only fields that are refused whatever their value. */
+function isRefused(kind: string, field: string): boolean {
+  const written = field.replaceAll('[]', '.*').replaceAll('{}', '.*');
+  return (unsupportedFields[kind] ?? []).some(
+    ({ path, values, unless }) =>
+      values === undefined && unless === undefined && (written === path || written.startsWith(`${path}.`)),
+  );
+}
+
+const shown = 3;
+
+function pathsText(paths: readonly string[]): string {
+  const some = paths.slice(0, shown).map((path) => `\`${path}\``);
+  return paths.length > shown ? `${some.join(', ')} and ${paths.length - shown} more` : some.join(', ');
+}
+
+function shownText(cases: readonly string[]): string {
+  const some = cases.slice(0, shown).join(', ');
+  return cases.length > shown ? `${some}, +${cases.length - shown}` : some;
+}
+
+function markdownOf(rows: readonly Row[]): string {
+  const sections = tableKinds.map((kind) => {
+    const own = rows.filter((row) => row.kind === kind);
+    const lines = own.map(({ field, reaches, shownBy }) => `| \`${field}\` | ${reaches} | ${shownBy} |`);
+    return `## ${kind}\n\n| field | what it reaches | shown by |\n|---|---|---|\n${lines.join('\n')}\n`;
+  });
+  return `# Fields
+
+Every field of Istio's networking kinds, and the fields of Envoy's resources that it reaches. Measured, not
+written: each case below [test/](../test) is translated with the field and without it (or with another
+value), and the resources are compared. \`UPDATE_GOLDEN=1 npx vitest run test/fields\` writes this file; the
+test fails where it differs, and where a field has neither an effect nor words that say why.
+
+${sections.join('\n')}`;
+}
