@@ -82,6 +82,11 @@ function describeClause(
         found: valueText(queryParameter(input.path, parameter.name)),
       };
     }
+    case 'metadata': {
+      const { filter, path, invert } = match.dynamicMetadata[index]!;
+      const keys = path.map(({ segment }) => segment.value ?? '').join('.');
+      return { wanted: `${invert ? 'not ' : ''}metadata ${keys} of ${filter}`, found: 'none' };
+    }
     case 'fraction':
     default: {
       const share = runtimeFractionOf(match.runtimeFraction, 1);

@@ -125,6 +125,16 @@ describe('compileRouteMatch', () => {
     expect(matchesRoute(match, { path: '/', headers: { 'x-a': '1', 'x-b': '1' } })).toBe(false);
   });
 
+  test('dynamic_metadata: nothing leaves any, so no value is met, and every inverted one (partly C5.05)', () => {
+    const wanted = {
+      filter: 'envoy.filters.http.jwt_authn',
+      path: [{ key: 'payload' }, { key: 'sub' }],
+      value: { stringMatch: { exact: 'a' } },
+    };
+    expect(matchesRoute({ prefix: '/', dynamicMetadata: [wanted] }, {})).toBe(false);
+    expect(matchesRoute({ prefix: '/', dynamicMetadata: [{ ...wanted, invert: true }] }, {})).toBe(true);
+  });
+
   test('runtime_fraction: the share of requests (partly D4.06)', () => {
     const match = {
       prefix: '/',

@@ -18,6 +18,7 @@ const acceptedFields = new Set([
   'runtime_fraction',
   'headers',
   'query_parameters',
+  'dynamic_metadata',
   'grpc',
   'tls_context',
 ]);
@@ -38,8 +39,8 @@ export interface CompiledMatch {
 
 /** One condition of a RouteMatch beside its path. */
 export interface MatchClause {
-  readonly part: 'grpc' | 'tls' | 'header' | 'query' | 'fraction';
-  /** Place in `headers` or `query_parameters`. */
+  readonly part: 'grpc' | 'tls' | 'header' | 'query' | 'metadata' | 'fraction';
+  /** Place in `headers`, `query_parameters` or `dynamic_metadata`. */
   readonly index: number;
   readonly matches: RequestPredicate;
 }
@@ -80,6 +81,8 @@ export function compileClauses(match: RouteMatch, field: string): MatchClauses {
     add('header', compileHeaderMatcher(header, `${field}.headers[${index}]`), index);
   for (const [index, parameter] of match.queryParameters.entries())
     add('query', compileQueryMatcher(parameter, `${field}.query_parameters[${index}]`), index);
+  // No filter of ours leaves metadata behind (the token filter does not exist yet): the value is always absent.
+  for (const [index, { invert }] of match.dynamicMetadata.entries()) add('metadata', () => invert, index);
   if (match.runtimeFraction !== undefined) {
     const share = runtimeFractionOf(match.runtimeFraction, 1);
     add('fraction', (input) => input.random() < share);
