@@ -46,7 +46,6 @@ export const unsupportedFields: Readonly<Record<string, readonly Refusal[]>> = {
   ServiceEntry: [{ path: 'spec.resolution', values: ['DYNAMIC_DNS'] }],
   WorkloadEntry: [],
   Sidecar: [
-    { path: 'spec.ingress' },
     { path: 'spec.inboundConnectionPool' },
     { path: 'spec.egress.*.port' },
     { path: 'spec.egress.*.bind' },

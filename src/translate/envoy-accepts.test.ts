@@ -46,8 +46,33 @@ function bootstrapOf({ header, config }: GoldenCase): JsonObject {
     if (input === undefined) throw new Error(`no listener ${name}`);
     return withInlineRoutes(messageToJson(ListenerSchema, listeners.build(input).message), routesOf);
   });
-  return { staticResources: { listeners: staticListeners } };
+  return {
+    node: { id: 'any', cluster: 'any' },
+    dynamicResources: {
+      adsConfig: {
+        apiType: 'GRPC',
+        transportApiVersion: 'V3',
+        grpcServices: [{ envoyGrpc: { clusterName: 'sds-grpc' } }],
+      },
+    },
+    staticResources: { listeners: staticListeners, clusters: [agentCluster] },
+  };
 }
+
+/** The agent's, which every bootstrap has: certificates come from there. */
+const agentCluster: JsonObject = {
+  name: 'sds-grpc',
+  typedExtensionProtocolOptions: {
+    'envoy.extensions.upstreams.http.v3.HttpProtocolOptions': {
+      '@type': 'type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions',
+      explicitHttpConfig: { http2ProtocolOptions: {} },
+    },
+  },
+  loadAssignment: {
+    clusterName: 'sds-grpc',
+    endpoints: [{ lbEndpoints: [{ endpoint: { address: { pipe: { path: './socket' } } } }] }],
+  },
+};
 
 function withInlineRoutes(json: JsonValue, routesOf: (name: string) => JsonValue): JsonValue {
   if (Array.isArray(json)) return json.map((part) => withInlineRoutes(part, routesOf));

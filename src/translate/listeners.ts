@@ -2,7 +2,7 @@
 import { ListenerSchema } from '../api/gen/envoy/config/listener/v3/listener_pb.js';
 import { buildListener } from './listener/build-listener.ts';
 import { gatewayListeners } from './listener/gateway.ts';
-import { virtualInbound } from './listener/inbound.ts';
+import { inboundListeners } from './listener/inbound.ts';
 import type { ListenerInput } from './listener/listener-input.ts';
 import { outboundListeners } from './listener/outbound.ts';
 import { httpProxy, virtualOutbound } from './listener/virtual-outbound.ts';
@@ -28,6 +28,10 @@ export function listenerInputs(world: World, scope: ProxyScope): ReadonlyMap<str
 }
 
 function sidecarListeners(world: World, scope: ProxyScope): readonly ListenerInput[] {
-  const special = [virtualOutbound(world, scope), virtualInbound(world, scope), httpProxy(world, scope)];
-  return [...outboundListeners(world, scope), ...special.filter((input) => input !== undefined)];
+  const special = [virtualOutbound(world, scope), httpProxy(world, scope)];
+  return [
+    ...outboundListeners(world, scope),
+    ...special.filter((input) => input !== undefined),
+    ...inboundListeners(world, scope),
+  ];
 }

@@ -11,6 +11,7 @@ import { VirtualHost_TlsRequirementType } from '../../src/api/gen/envoy/config/r
 import type { RouteConfiguration } from '../../src/api/gen/envoy/config/route/v3/route_pb.js';
 import { HttpConnectionManagerSchema } from '../../src/api/gen/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager_pb.js';
 import { TcpProxySchema } from '../../src/api/gen/envoy/extensions/filters/network/tcp_proxy/v3/tcp_proxy_pb.js';
+import { DownstreamTlsContextSchema } from '../../src/api/gen/envoy/extensions/transport_sockets/tls/v3/tls_pb.js';
 import { unpackAs } from '../../src/api/any.ts';
 
 export interface SimulatedCall {
@@ -23,6 +24,8 @@ export interface SimulatedCall {
   readonly alpn?: string;
   readonly host?: string;
   readonly path?: string;
+  /** Name of the SDS certificate by which a chain of mutual TLS is known; absent: the workload's, `default`. */
+  readonly mtlsSecretName?: string;
 }
 
 export interface SimulationResult {
@@ -48,6 +51,10 @@ export function simulate(proxy: SimulatedProxy, call: SimulatedCall): Simulation
   const chain = chooseChain(listener, call);
   if (chain === undefined) return { ...result, error: 'no-filter-chain' };
   result.filterChain = chain.name;
+  const ended = chain.transportSocket !== undefined;
+  if (ended && call.tls === 'plaintext') return { ...result, error: 'tls-error' };
+  if (ended && wantsMutualTls(chain, call) !== (call.tls === 'mtls'))
+    return { ...result, error: 'mtls-error' };
   const config = chain.filters.at(-1)?.configType;
   const any = config?.case === 'typedConfig' ? config.value : undefined;
   const manager = unpackAs(any, HttpConnectionManagerSchema);
@@ -57,7 +64,8 @@ export function simulate(proxy: SimulatedProxy, call: SimulatedCall): Simulation
     const cluster = specifier?.case === 'cluster' ? specifier.value : weighted;
     return { ...result, ...(cluster === undefined ? {} : { cluster }) };
   }
-  if (call.protocol === 'tcp' || call.tls !== 'plaintext') return { ...result, error: 'protocol-error' };
+  if (call.protocol === 'tcp' || (call.tls !== 'plaintext' && !ended))
+    return { ...result, error: 'protocol-error' };
   const { routeSpecifier } = manager;
   if (routeSpecifier.case === 'rds') result.routeConfig = routeSpecifier.value.routeConfigName;
   const routes =
@@ -71,18 +79,34 @@ export function simulate(proxy: SimulatedProxy, call: SimulatedCall): Simulation
   return { ...result, ...throughRoutes(routes, call) };
 }
 
+/** Whether the chain shows the mesh's certificate and asks for the client's. */
+function wantsMutualTls(
+  { transportSocket }: FilterChain,
+  { mtlsSecretName = 'default' }: SimulatedCall,
+): boolean {
+  const config = transportSocket?.configType;
+  const context = unpackAs(
+    config?.case === 'typedConfig' ? config.value : undefined,
+    DownstreamTlsContextSchema,
+  );
+  const [certificate] = context?.commonTlsContext?.tlsCertificateSdsSecretConfigs ?? [];
+  return certificate?.name === mtlsSecretName && context?.requireClientCertificate === true;
+}
+
 function throughRoutes(routes: RouteConfiguration, call: SimulatedCall): SimulationResult {
   const host = (call.host ?? '').toLowerCase();
   const name = routes.ignorePortInHostMatching ? host.replace(/:\d+$/, '') : host;
   const virtualHost = chooseVirtualHost(routes.virtualHosts, name);
   if (virtualHost === undefined) return { error: 'no-virtual-host' };
   const result: SimulationResult = { virtualHost: virtualHost.name };
-  if (virtualHost.requireTls === VirtualHost_TlsRequirementType.ALL)
+  if (virtualHost.requireTls === VirtualHost_TlsRequirementType.ALL && call.tls === 'plaintext')
     return { ...result, error: 'tls-redirect' };
   const path = call.path ?? '/';
   const route = virtualHost.routes.find(({ match }) => {
     const specifier = match?.pathSpecifier;
-    if (specifier?.case === 'prefix') return path.startsWith(specifier.value);
+    if (specifier?.case === 'prefix' || specifier?.case === 'pathSeparatedPrefix')
+      return path.startsWith(specifier.value);
+    if (specifier?.case === 'safeRegex') return new RegExp(specifier.value.regex).test(path);
     return specifier?.case === 'path' && path === specifier.value;
   });
   if (route === undefined) return { ...result, error: 'no-route' };

@@ -1,6 +1,7 @@
 // ListenerInput -> Listener with its provenance.
 import type { MessageInitShape } from '@bufbuild/protobuf';
 import { create } from '@bufbuild/protobuf';
+import type { Any } from '@bufbuild/protobuf/wkt';
 import type { Address } from '../../api/gen/envoy/config/core/v3/address_pb.js';
 import { AddressSchema } from '../../api/gen/envoy/config/core/v3/address_pb.js';
 import { TrafficDirection } from '../../api/gen/envoy/config/core/v3/base_pb.js';
@@ -17,14 +18,24 @@ import {
 } from '../../api/gen/envoy/config/listener/v3/listener_components_pb.js';
 import { ListenerSchema } from '../../api/gen/envoy/config/listener/v3/listener_pb.js';
 import { HttpInspectorSchema } from '../../api/gen/envoy/extensions/filters/listener/http_inspector/v3/http_inspector_pb.js';
+import { OriginalSrcSchema } from '../../api/gen/envoy/extensions/filters/listener/original_src/v3/original_src_pb.js';
 import { OriginalDstSchema } from '../../api/gen/envoy/extensions/filters/listener/original_dst/v3/original_dst_pb.js';
 import { TlsInspectorSchema } from '../../api/gen/envoy/extensions/filters/listener/tls_inspector/v3/tls_inspector_pb.js';
 import { parseCidr } from '../../model/cidr.ts';
 import { configMetadata, durationOfMs, pack } from '../proto-values.ts';
 import type { Built, Provenance } from '../resource.ts';
+import { serverTlsSocket, workloadTlsSocket } from '../tls/downstream-tls.ts';
+import type { TransportSocketInit } from '../tls/tls-context.ts';
 import { buildAccessLog } from './access-log.ts';
 import { buildHttpConnectionManager, httpConnectionManagerName } from './http-connection-manager.ts';
-import type { ChainInput, ChainMatchInput, ListenerInput, SocketAddressInput } from './listener-input.ts';
+import type {
+  ChainInput,
+  ChainMatchInput,
+  ChainTlsInput,
+  InspectedPorts,
+  ListenerInput,
+  SocketAddressInput,
+} from './listener-input.ts';
 import { buildTcpProxy, tcpProxyName } from './tcp-proxy.ts';
 
 export function buildListener(input: ListenerInput): Built<typeof ListenerSchema> {
@@ -34,7 +45,7 @@ export function buildListener(input: ListenerInput): Built<typeof ListenerSchema
     address: addressOf(input.address),
     additionalAddresses: input.additionalAddresses.map((address) => ({ address: addressOf(address) })),
     trafficDirection: input.direction === 'INBOUND' ? TrafficDirection.INBOUND : TrafficDirection.OUTBOUND,
-    filterChains: input.chains.map(buildChain),
+    filterChains: input.chains.map((chain) => buildChain(chain, input.transportSocketConnectTimeoutMs)),
     ...(defaultChain === undefined ? {} : { defaultFilterChain: buildChain(defaultChain) }),
     listenerFilters: listenerFilters(input),
     continueOnListenerFiltersTimeout: input.continueOnListenerFiltersTimeout,
@@ -50,11 +61,16 @@ export function buildListener(input: ListenerInput): Built<typeof ListenerSchema
   return { name: input.name, message, provenance: provenanceOf(input) };
 }
 
-function buildChain(input: ChainInput): FilterChain {
+function buildChain(input: ChainInput, handshakeTimeoutMs?: number): FilterChain {
   const match = matchOf(input.match);
+  const transportSocket = input.tls === undefined ? undefined : transportSocketOf(input.tls);
   return create(FilterChainSchema, {
     name: input.name,
     ...(match === undefined ? {} : { filterChainMatch: match }),
+    ...(transportSocket === undefined ? {} : { transportSocket }),
+    ...(handshakeTimeoutMs === undefined
+      ? {}
+      : { transportSocketConnectTimeout: durationOfMs(handshakeTimeoutMs) }),
     filters: [
       input.filter.kind === 'http'
         ? {
@@ -65,6 +81,10 @@ function buildChain(input: ChainInput): FilterChain {
     ],
     ...(input.config === undefined ? {} : { metadata: configMetadata(input.config) }),
   });
+}
+
+function transportSocketOf(tls: ChainTlsInput): TransportSocketInit | undefined {
+  return tls.kind === 'workload' ? workloadTlsSocket(tls) : serverTlsSocket(tls.settings, tls.options);
 }
 
 /** Undefined: everything. */
@@ -84,38 +104,35 @@ function matchOf(match: ChainMatchInput): FilterChainMatch | undefined {
 
 /** What the chains need to know of a connection, in the order in which it must be found out. */
 function listenerFilters(input: ListenerInput): MessageInitShape<typeof ListenerFilterSchema>[] {
-  const disabled = portPredicate(input.httpInspectorDisabledPorts);
-  return [
-    // First, for ports are matched against the original destination.
-    ...(input.originalDstFilter
-      ? [{ name: 'envoy.filters.listener.original_dst', config: pack(OriginalDstSchema, {}) }]
-      : []),
-    // Before HTTP is looked for: what is TLS is not looked at any further.
-    ...(input.tlsInspector
-      ? [
-          {
-            name: 'envoy.filters.listener.tls_inspector',
-            // Most hellos fit; a buffer per connection of Envoy's 64 KiB would be a burden.
-            config: pack(TlsInspectorSchema, { initialReadBufferSize: 512 }),
-          },
-        ]
-      : []),
-    ...(input.httpInspector
-      ? [
-          {
-            name: 'envoy.filters.listener.http_inspector',
-            config: pack(HttpInspectorSchema, {}),
-            filterDisabled: disabled,
-          },
-        ]
-      : []),
-  ].map(({ name, config, ...rest }) => ({
-    name,
-    configType: { case: 'typedConfig' as const, value: config },
-    ...('filterDisabled' in rest && rest.filterDisabled !== undefined
-      ? { filterDisabled: rest.filterDisabled }
-      : {}),
-  }));
+  const filters: MessageInitShape<typeof ListenerFilterSchema>[] = [];
+  const add = (name: string, config: Any, filterDisabled?: ListenerFilterChainMatchPredicate): void => {
+    filters.push({
+      name: `envoy.filters.listener.${name}`,
+      configType: { case: 'typedConfig', value: config },
+      ...(filterDisabled === undefined ? {} : { filterDisabled }),
+    });
+  };
+  // First, for ports are matched against the original destination.
+  if (input.originalDstFilter) add('original_dst', pack(OriginalDstSchema, {}));
+  // The mark by which the routing rules of TPROXY know the proxy's own connections.
+  if (input.originalSrcFilter === true) add('original_src', pack(OriginalSrcSchema, { mark: 1337 }));
+  // Before HTTP is looked for: what is TLS is not looked at any further.
+  if (input.tlsInspector)
+    add(
+      'tls_inspector',
+      // Most hellos fit; a buffer per connection of Envoy's 64 KiB would be a burden.
+      pack(TlsInspectorSchema, { initialReadBufferSize: 512 }),
+      input.tlsInspectorPorts === undefined ? undefined : disabledOutside(input.tlsInspectorPorts),
+    );
+  if (input.httpInspector)
+    add('http_inspector', pack(HttpInspectorSchema, {}), portPredicate(input.httpInspectorDisabledPorts));
+  return filters;
+}
+
+function disabledOutside({ on, ports }: InspectedPorts): ListenerFilterChainMatchPredicate | undefined {
+  const rule = portPredicate(ports);
+  if (on === 'all-but' || rule === undefined) return rule;
+  return create(ListenerFilterChainMatchPredicateSchema, { rule: { case: 'notMatch', value: rule } });
 }
 
 /** Undefined for no ports. */
@@ -129,7 +146,13 @@ function portPredicate(ports: readonly number[]): ListenerFilterChainMatchPredic
   return create(ListenerFilterChainMatchPredicateSchema, { rule: { case: 'orMatch', value: { rules } } });
 }
 
+const unixPrefix = 'unix://';
+
 function addressOf({ address, port }: SocketAddressInput): Address {
+  if (address.startsWith(unixPrefix))
+    return create(AddressSchema, {
+      address: { case: 'pipe', value: { path: address.slice(unixPrefix.length) } },
+    });
   return create(AddressSchema, {
     address: {
       case: 'socketAddress',

@@ -1,48 +1,95 @@
-// virtualInbound: everything that comes to the pod, by port: chains of service ports, and of all the others.
+// virtualInbound: everything that comes to the pod, by port: chains of named ports, and of all the others; and
+// listeners of their own for ports that a Sidecar binds.
 import { formatClusterName, inboundPassthroughCluster } from '../../model/cluster-name.ts';
-import { isHttp, isHttp2, isSniffed } from '../../model/protocol.ts';
+import { isHttp } from '../../model/protocol.ts';
+
 import type { InboundTarget } from '../inbound-targets.ts';
 import { inboundTargets } from '../inbound-targets.ts';
+import type { MutualTlsSettings } from '../mtls/mutual-tls-mode.ts';
+import { mutualTlsSettings, settingOfPort } from '../mtls/mutual-tls-mode.ts';
 import type { ProxyScope } from '../resource.ts';
+import type { IngressPort } from '../sidecar-ingress.ts';
+import { ingressPorts } from '../sidecar-ingress.ts';
 import type { World } from '../world.ts';
-import type { ChainInput, ChainMatchInput, ListenerInput } from './listener-input.ts';
-import { blackholeTcp, plainTcp, withAccessLog } from './network-filters.ts';
-import { isProxyPort } from './outbound.ts';
-import { bindAddress } from './virtual-outbound.ts';
+import type { Binds } from './binds.ts';
+import { addressesOn, captureBinds, instanceBinds, listenerName, wildcards } from './binds.ts';
+import type { InboundPort } from './inbound-chains.ts';
+import { inboundChains } from './inbound-chains.ts';
+import { inspectorsFor } from './inspectors.ts';
+import type { ChainInput, ListenerInput } from './listener-input.ts';
+import { blackholeTcp, withAccessLog } from './network-filters.ts';
+import { isBootstrapPort, isProxyPort } from './proxy-ports.ts';
 
-/** What the HTTP inspector calls plain HTTP/1.1 and HTTP/2. */
-const plaintextHttp = ['http/1.1', 'h2c'];
+/** A port that a Service or a Sidecar names, and where it is bound. */
+interface NamedPort extends InboundPort {
+  readonly binds: Binds;
+  readonly bindToPort: boolean;
+}
 
 /**
- * Undefined in NONE mode, where nothing is captured. Chains are those of plain text; those of mutual TLS will
- * stand in the same list. Source: Istio `buildInboundListeners` (mTLS mode DISABLE).
+ * virtualInbound, but in NONE mode, where nothing is captured; and one listener for each port that
+ * `Sidecar.ingress` binds itself. Source: Istio `buildInboundListeners`.
  */
-export function virtualInbound(world: World, scope: ProxyScope): ListenerInput | undefined {
+export function inboundListeners(world: World, scope: ProxyScope): readonly ListenerInput[] {
+  const { interceptionMode, namespace, labels } = scope.node;
+  const settings = mutualTlsSettings(world, namespace, labels);
+  const ports = namedPorts(world, scope, settings);
+  const bound = ports
+    .filter(({ bindToPort }) => bindToPort)
+    .map((port) => boundListener(world, port, inboundChains(world, scope, port)));
+  if (interceptionMode === 'NONE') return bound;
+  const captured = ports.filter(({ bindToPort }) => !bindToPort);
+  return [virtualInbound(world, scope, settings, captured), ...bound];
+}
+
+function virtualInbound(
+  world: World,
+  scope: ProxyScope,
+  settings: MutualTlsSettings,
+  ports: readonly NamedPort[],
+): ListenerInput {
   const { interceptionMode } = scope.node;
-  if (interceptionMode === 'NONE') return undefined;
   const mesh = world.meshConfig();
-  const address = bindAddress(scope);
-  const targets = inboundTargets(world, scope).filter(({ targetPort }) => !isProxyPort(world, targetPort));
+  const { address, additionalAddresses } = addressesOn(captureBinds(scope), mesh.proxyInboundListenPort);
   const chains = [
     blackholeChain(mesh.proxyInboundListenPort),
-    ...passthroughChains(world, scope),
-    ...targets.flatMap((target) => targetChains(world, scope, target)),
+    ...passthroughChains(world, scope, settings),
+    ...ports.flatMap((port) => inboundChains(world, scope, port)),
   ];
   return {
+    ...inboundListener(world, chains),
     name: 'virtualInbound',
-    address: { address, port: mesh.proxyInboundListenPort },
-    // Nothing captures connections here: they are taken where the application seems to listen.
+    address,
+    // Nothing captures connections under LOOPBACK: they are taken where the application seems to listen.
     additionalAddresses:
-      interceptionMode === 'LOOPBACK' ? targets.map(({ targetPort: port }) => ({ address, port })) : [],
-    direction: 'INBOUND',
-    bindToPort: true,
-    useOriginalDst: false,
+      interceptionMode === 'LOOPBACK'
+        ? ports.map(({ port }) => ({ address: address.address, port }))
+        : additionalAddresses,
     transparent: interceptionMode === 'TPROXY',
     originalDstFilter: true,
-    tlsInspector: chains.some(({ match }) => match.transportProtocol === 'tls'),
-    httpInspector: true,
-    httpInspectorDisabledPorts: portsWithoutSniffing(chains),
-    listenerFiltersTimeoutMs: mesh.protocolDetectionTimeoutMs,
+    ...(interceptionMode === 'TPROXY' ? { originalSrcFilter: true } : {}),
+  };
+}
+
+function boundListener(world: World, port: NamedPort, chains: readonly ChainInput[]): ListenerInput {
+  return {
+    ...inboundListener(world, chains),
+    ...addressesOn(port.binds, port.port),
+    name: listenerName(port.binds[0], port.port),
+    transparent: false,
+    originalDstFilter: false,
+    ...(port.origin === undefined ? {} : { origin: port.origin }),
+  };
+}
+
+/** What listeners for what arrives have in common. */
+function inboundListener(world: World, chains: readonly ChainInput[]) {
+  return {
+    direction: 'INBOUND' as const,
+    bindToPort: true,
+    useOriginalDst: false,
+    ...inspectorsFor(chains),
+    listenerFiltersTimeoutMs: world.meshConfig().protocolDetectionTimeoutMs,
     continueOnListenerFiltersTimeout: true,
     chains,
     ...withAccessLog(world),
@@ -59,84 +106,92 @@ function blackholeChain(port: number): ChainInput {
   };
 }
 
-/** Ports that no service names. */
-function passthroughChains(world: World, scope: ProxyScope): readonly ChainInput[] {
-  const cluster = inboundPassthroughCluster;
-  const statPrefix = `${cluster};`;
-  const inline = { cluster, hostname: '', servicePort: 0, grpc: false };
-  return [
-    {
-      reason: 'passthrough-http',
-      name: 'virtualInbound-catchall-http',
-      match: { transportProtocol: 'raw_buffer', applicationProtocols: plaintextHttp },
-      filter: {
-        kind: 'http',
-        side: 'inbound',
-        statPrefix,
-        routes: { inline },
-        http10: scope.node.http10,
-        http2: false,
-        ...withAccessLog(world),
-      },
-    },
-    {
-      reason: 'passthrough-tcp',
-      name: 'virtualInbound',
-      match: { transportProtocol: 'raw_buffer' },
-      filter: plainTcp(world, cluster),
-    },
-  ];
+/** Ports that nothing names; those of them that PeerAuthentication singles out have chains of their own. */
+function passthroughChains(
+  world: World,
+  scope: ProxyScope,
+  settings: MutualTlsSettings,
+): readonly ChainInput[] {
+  const ingress = ingressPorts(world, scope).map(({ port }) => port);
+  const named = new Set(
+    ingress.length > 0 ? ingress : inboundTargets(world, scope).map(({ targetPort }) => targetPort),
+  );
+  const singled = [...settings.ports.keys()].filter((port) => !named.has(port)).sort((a, b) => a - b);
+  return [0, ...singled].flatMap((port) =>
+    inboundChains(world, scope, {
+      port,
+      protocol: 'unsupported',
+      cluster: inboundPassthroughCluster,
+      chainNames: { http: 'virtualInbound-catchall-http', tcp: 'virtualInbound' },
+      statPrefix: `${inboundPassthroughCluster};`,
+      hostname: '',
+      servicePort: 0,
+      setting: port === 0 ? settings : settingOfPort(settings, port),
+    }),
+  );
 }
 
-/** HTTP, TCP, or where the port does not say which, both. */
-function targetChains(world: World, scope: ProxyScope, target: InboundTarget): readonly ChainInput[] {
+/** Sorted by port: those of `Sidecar.ingress` if there are any, else those of Services. */
+function namedPorts(world: World, scope: ProxyScope, settings: MutualTlsSettings): readonly NamedPort[] {
+  const ingress = ingressPorts(world, scope);
+  if (ingress.length === 0)
+    return inboundTargets(world, scope)
+      .filter(({ targetPort }) => !isProxyPort(world, targetPort))
+      .map((target) => servicePort(scope, settings, target));
+  return ingress
+    .filter((port) => mayStand(scope, port))
+    .map((port) => ingressPort(scope, settings, port))
+    .sort((a, b) => a.port - b.port);
+}
+
+function servicePort(scope: ProxyScope, settings: MutualTlsSettings, target: InboundTarget): NamedPort {
   const { targetPort, service, port } = target;
-  const { protocol, servicePort } = port;
-  const name = `0.0.0.0_${targetPort}`;
-  const cluster = formatClusterName({
-    direction: 'inbound',
-    servicePort: targetPort,
-    subset: '',
-    hostname: '',
-  });
-  const match: ChainMatchInput = { destinationPort: targetPort, transportProtocol: 'raw_buffer' };
-  const { hostname, origin } = service;
-  const http = (applicationProtocols?: readonly string[]): ChainInput => ({
-    reason: 'inbound-plaintext-http',
-    name,
-    match: { ...match, ...(applicationProtocols === undefined ? {} : { applicationProtocols }) },
-    filter: {
-      kind: 'http',
-      side: 'inbound',
-      statPrefix: `inbound_${name};`,
-      routes: {
-        inline: { cluster, hostname, servicePort, grpc: protocol === 'GRPC' || protocol === 'GRPC-Web' },
-      },
-      http10: scope.node.http10,
-      http2: isHttp2(protocol),
-      ...withAccessLog(world),
-    },
-    origin,
-  });
-  const tcp: ChainInput = {
-    reason: 'inbound-plaintext-tcp',
-    name,
-    match,
-    filter: plainTcp(world, cluster),
-    origin,
+  const binds = wildcards(scope);
+  const name = listenerName(binds[0], targetPort);
+  return {
+    port: targetPort,
+    protocol: port.protocol,
+    cluster: inboundClusterName(targetPort),
+    chainNames: { http: name, tcp: name },
+    statPrefix: `inbound_${name};`,
+    hostname: service.hostname,
+    servicePort: port.servicePort,
+    setting: settingOfPort(settings, targetPort),
+    origin: service.origin,
+    binds,
+    bindToPort: false,
   };
-  if (isHttp(protocol)) return [http()];
-  return isSniffed(protocol) ? [http(plaintextHttp), tcp] : [tcp];
 }
 
-/** Where one chain alone is for a port there is nothing to find out, and servers that speak first can. */
-function portsWithoutSniffing(chains: readonly ChainInput[]): readonly number[] {
-  const ports = new Map<number, boolean>();
-  for (const { match } of chains) {
-    const { destinationPort, applicationProtocols } = match;
-    if (destinationPort === undefined) continue;
-    const sniffed = applicationProtocols?.some((name) => plaintextHttp.includes(name)) === true;
-    ports.set(destinationPort, (ports.get(destinationPort) ?? false) || sniffed);
-  }
-  return [...ports].flatMap(([port, sniffed]) => (sniffed ? [] : [port])).sort((a, b) => a - b);
+/** Its hostname, for spans, is made of the Sidecar's name. */
+function ingressPort(scope: ProxyScope, settings: MutualTlsSettings, ingress: IngressPort): NamedPort {
+  const { port, protocol, bind, bindToPort, tls, sidecar, origin } = ingress;
+  const binds: Binds = bind === '' ? instanceBinds(scope) : [bind];
+  const name = listenerName(binds[0], port);
+  return {
+    port,
+    protocol,
+    cluster: inboundClusterName(port),
+    chainNames: { http: name, tcp: name },
+    statPrefix: `inbound_${name};`,
+    hostname: `${sidecar.name}.${sidecar.namespace}`,
+    servicePort: port,
+    setting: settingOfPort(settings, port),
+    ...(tls === undefined ? {} : { tls }),
+    config: sidecar,
+    origin,
+    binds,
+    bindToPort,
+  };
+}
+
+/** Not where the bootstrap's listeners stand, nor where the proxy may not listen. Source: Istio `CanBindToPort`. */
+function mayStand(scope: ProxyScope, { port, bind, bindToPort, protocol }: IngressPort): boolean {
+  if (bindToPort && scope.node.unprivileged === true && port < 1024) return false;
+  const everywhere = bind === wildcards(scope)[0] || (bind === '' && isHttp(protocol));
+  return !everywhere || !isBootstrapPort(port);
+}
+
+function inboundClusterName(port: number): string {
+  return formatClusterName({ direction: 'inbound', servicePort: port, subset: '', hostname: '' });
 }

@@ -9,16 +9,15 @@ import { sniffedRouteName } from '../route/sidecar-routes.ts';
 import { visibleServices } from '../scope.ts';
 import type { World } from '../world.ts';
 import { distinctChains } from './distinct-chains.ts';
+import { wildcardAddress } from './binds.ts';
+import { plaintextHttp } from './inbound-matches.ts';
 import type { ChainInput, ListenerInput } from './listener-input.ts';
 import { catchAllTcp, withAccessLog } from './network-filters.ts';
 import type { OutboundTarget } from './outbound-chains.ts';
 import { streamChains } from './outbound-chains.ts';
+import { isProxyPort } from './proxy-ports.ts';
 
-export const wildcardAddress = '0.0.0.0';
-/** What the HTTP inspector calls plain HTTP/1.1 and HTTP/2. */
-const plaintextHttp = ['http/1.1', 'h2c'];
-/** The agent's and Prometheus' ports: listeners of the bootstrap stand there. */
-const bootstrapPorts = [15_021, 15_090];
+export { wildcardAddress } from './binds.ts';
 
 /** A listener that grows while services are looked at. */
 interface Entry {
@@ -87,12 +86,6 @@ function placesOf(world: World, service: Service, port: ServicePort): readonly P
 /** On all addresses only HTTP services stand. */
 function isReserved(world: World, port: ServicePort): boolean {
   return isHttp(port.protocol) && isProxyPort(world, port.servicePort);
-}
-
-/** Ports of all addresses on which listeners of every proxy stand. */
-export function isProxyPort(world: World, port: number): boolean {
-  const { proxyListenPort, proxyInboundListenPort } = world.meshConfig();
-  return [...bootstrapPorts, proxyListenPort, proxyInboundListenPort].includes(port);
 }
 
 function addService(

@@ -5,13 +5,9 @@ import { httpProxyRouteName } from '../route/sidecar-routes.ts';
 import type { World } from '../world.ts';
 import type { ListenerInput } from './listener-input.ts';
 import { blackholeTcp, catchAllTcp, withAccessLog } from './network-filters.ts';
-import { wildcardAddress } from './outbound.ts';
+import { bindAddress } from './binds.ts';
 
-/** The address that listeners of this proxy bind: all of the pod's, or under LOOPBACK the pod's own alone. */
-export function bindAddress(scope: ProxyScope): string {
-  const { interceptionMode, ipAddresses } = scope.node;
-  return interceptionMode === 'LOOPBACK' ? (ipAddresses[0] ?? wildcardAddress) : wildcardAddress;
-}
+export { bindAddress } from './binds.ts';
 
 /** Undefined in NONE mode, where nothing is captured. Source: Istio `buildVirtualOutboundListener`. */
 export function virtualOutbound(world: World, scope: ProxyScope): ListenerInput | undefined {
