@@ -33,13 +33,12 @@ export interface FieldEffect {
 
 type Json = Record<string, unknown>;
 
-/** Adds what the fields of these kinds do in one case. */
+/** Adds what the fields of these kinds do in one case. Throws where the case itself is refused. */
 export function addEffects(effects: Effects, corpusCase: CorpusCase, kinds: ReadonlySet<string>): void {
   const documents = parseAllDocuments(corpusCase.config)
     .map((document) => document.toJS() as Json | null)
     .filter((document) => document !== null);
   const before = resourcesOf(corpusCase, documents);
-  if (before === undefined) throw new Error(`${corpusCase.name}: the config itself is refused`);
   const done = new Set<string>();
   for (const [index, document] of documents.entries()) {
     const kind = kindOf(document);
@@ -103,24 +102,25 @@ function effectOf(
   ];
   for (const variant of variants) {
     const changed = documents.map((document, at) => (at === index ? (variant() as Json) : document));
-    const after = resourcesOf(corpusCase, changed);
-    const reaches = after === undefined ? [] : differingFields(before, after);
+    let after;
+    try {
+      after = resourcesOf(corpusCase, changed);
+    } catch {
+      // Refused: the field is needed, or may not have that value.
+      continue;
+    }
+    const reaches = differingFields(before, after);
     if (reaches.length > 0) return reaches;
   }
   return [];
 }
 
-/** Undefined if the config is refused. */
-function resourcesOf({ proxies }: CorpusCase, documents: readonly Json[]): Resources | undefined {
+/** Throws where the config is refused. */
+function resourcesOf({ proxies }: CorpusCase, documents: readonly Json[]): Resources {
   const text = documents
     .map((document) => stringify(document, { aliasDuplicateObjects: false }))
     .join('---\n');
-  let configs;
-  try {
-    configs = configsOfYaml(text);
-  } catch {
-    return undefined;
-  }
+  const configs = configsOfYaml(text);
   const resources: Record<string, Record<string, JsonValue>> = {};
   for (const [number, { proxy, mesh }] of proxies.entries()) {
     const world = worldOf(configs, mesh ?? {});

@@ -34,13 +34,22 @@ export interface FieldTable {
   readonly markdown: string;
   /** Fields that are neither shown nor refused nor explained, as `Kind field`. */
   readonly missing: readonly string[];
+  /** Cases that could not be translated, and why. */
+  readonly refused: readonly string[];
 }
 
 /** Measures every field anew. */
 export function fieldTable(): FieldTable {
   const effects: Effects = new Map();
   const kinds = new Set<string>(tableKinds);
-  for (const corpusCase of [...goldens(), ...corpus()]) addEffects(effects, corpusCase, kinds);
+  const refused: string[] = [];
+  for (const corpusCase of [...goldens(), ...corpus()]) {
+    try {
+      addEffects(effects, corpusCase, kinds);
+    } catch (error) {
+      refused.push(`${corpusCase.name}: ${String(error)}`);
+    }
+  }
   const rows: Row[] = [];
   const missing: string[] = [];
   for (const kind of tableKinds) {
@@ -52,7 +61,7 @@ export function fieldTable(): FieldTable {
       else rows.push(row);
     }
   }
-  return { markdown: markdownOf(rows), missing };
+  return { markdown: markdownOf(rows), missing, refused };
 }
 
 function goldens(): readonly CorpusCase[] {
