@@ -4,7 +4,7 @@ export interface Room {
   readonly may: readonly string[];
   /** Printed when an import breaks the law. */
   readonly reason: string;
-  /** Folders of other rooms that it may also import. */
+  /** Folders of other rooms (`kube`, `proxy/matchers`) that it may also import. */
   readonly alsoFolders?: readonly string[];
 }
 
@@ -73,6 +73,18 @@ export const rooms: Readonly<Record<string, Room>> = {
     may: ['api', 'base', 'model', 'config', 'analysis', 'inject', 'kube', 'xds'],
     reason: 'the tools read what pilot and proxy expose, never their insides',
   },
+  explain: {
+    may: ['api', 'base', 'config', 'model', 'translate', 'istioctl'],
+    alsoFolders: [
+      'proxy/config-error.ts',
+      'proxy/http',
+      'proxy/io',
+      'proxy/listener',
+      'proxy/matchers',
+      'proxy/router',
+    ],
+    reason: 'explain asks the same engine as the data path, never a second reading of the YAML',
+  },
   cmd: {
     may: [
       'agent',
@@ -81,6 +93,7 @@ export const rooms: Readonly<Record<string, Room>> = {
       'base',
       'config',
       'echo',
+      'explain',
       'istioctl',
       'kubelet',
       'model',

@@ -14,6 +14,8 @@ test('checkFile: an import against the law is reported with its reason', () => {
     'src/model/x.ts:1: model must not import config (../config/config.ts): a noun does not know who stores it',
   ]);
   expect(check('model/x.ts', "export type { A } from '../api/any.ts';\n")).toEqual([]);
+  expect(check('explain/x.ts', "import { a } from '../proxy/matchers/route.ts';\n")).toEqual([]);
+  expect(check('explain/x.ts', "import { a } from '../proxy/upstream/host.ts';\n")).toHaveLength(1);
   expect(check('proxy/x.ts', "\nconst m = await import('../translate/world.ts');\n")).toHaveLength(1);
 });
 

@@ -60,7 +60,8 @@ export function checkFile(root: string, file: string, text: string): Breach[] {
     }
     const other = target.split('/')[0] ?? '';
     if (other === room || law.may.includes(other) || isTest) continue;
-    if (law.alsoFolders?.includes(other) === true) continue;
+    const also = law.alsoFolders ?? [];
+    if (also.some((folder) => target === folder || target.startsWith(`${folder}/`))) continue;
     report(offset, `${room} must not import ${other} (${specifier}): ${law.reason}`);
   }
   if (!ambientRooms.has(room) && !isTest) {

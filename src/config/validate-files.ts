@@ -1,12 +1,10 @@
 // `fairlead validate`: files, directories and stdin, judged and reported in istioctl's words.
-import type { Stats } from 'node:fs';
-import { closeSync, fstatSync, openSync, readFileSync, readdirSync, statSync } from 'node:fs';
-import { extname, join } from 'node:path';
 import { parseProtocol } from '../model/protocol.ts';
 import type { Config, Diagnostic } from './config.ts';
 import { configKey, formatDiagnostic } from './config.ts';
 import type { KubeServiceSpec } from './kube-types.ts';
-import { TextReader, fileBytesMax } from './reader.ts';
+import { filesOf, readBounded } from './read-files.ts';
+import { TextReader } from './reader.ts';
 import { findDanglingReferences } from './references.ts';
 import { comparePositions, duplicateDiagnostic } from './store.ts';
 
@@ -58,43 +56,6 @@ export function validateFiles(options: ValidateFilesOptions): ValidationReport {
   const all = [...diagnostics.values()].flat().sort((a, b) => comparePositions(a.position, b.position));
   errors.push(...all.filter(({ severity }) => severity === 'error').map(formatDiagnostic));
   return { output: describeFiles(diagnostics, errors.length > 0), errors };
-}
-
-function filesOf(paths: readonly string[]): { files: string[]; errors: string[]; hasDirectory: boolean } {
-  const files = new Set<string>();
-  const errors: string[] = [];
-  let hasDirectory = false;
-  for (const path of paths) {
-    let stats: Stats | undefined;
-    try {
-      stats = path === '-' ? undefined : statSync(path);
-    } catch (error) {
-      errors.push(`cannot stat file "${path}": ${error instanceof Error ? error.message : String(error)}`);
-      continue;
-    }
-    if (stats?.isDirectory() !== true) {
-      files.add(path);
-      continue;
-    }
-    hasDirectory = true;
-    for (const entry of readdirSync(path, { recursive: true, withFileTypes: true }).sort((a, b) =>
-      join(a.parentPath, a.name) < join(b.parentPath, b.name) ? -1 : 1,
-    ))
-      if (!entry.isDirectory() && ['.yaml', '.yml', '.json'].includes(extname(entry.name)))
-        files.add(join(entry.parentPath, entry.name));
-  }
-  return { files: [...files], errors, hasDirectory };
-}
-
-/** At most one byte more than is allowed, so that the reader refuses what is too large. */
-function readBounded(path: string): Buffer {
-  const descriptor = openSync(path, 'r');
-  try {
-    if (fstatSync(descriptor).size > fileBytesMax) return Buffer.alloc(fileBytesMax + 1);
-    return readFileSync(descriptor);
-  } finally {
-    closeSync(descriptor);
-  }
 }
 
 /** The same name in two files: a mistake within one mesh, but the files may also be alternatives. */

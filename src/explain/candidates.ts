@@ -1,0 +1,200 @@
+// What may have been meant where a request does not get through: the nearest hosts, and the rules that would apply
+// if something about them were different.
+import type { VirtualServiceSpec } from '../api/gen/istio-types.js';
+import type { RouteConfiguration } from '../api/gen/envoy/config/route/v3/route_pb.js';
+import { parseClusterName } from '../model/cluster-name.ts';
+import { resolveGatewayName } from '../model/gateway-name.ts';
+import { hostnameCovers, resolveHost } from '../model/hostname.ts';
+import type { Service } from '../model/service.ts';
+import { withoutPort } from '../proxy/router/match.ts';
+import { nearest } from './edit-distance.ts';
+import type { MeshObject, MeshView, ProxyConfiguration, Workload } from './mesh-view.ts';
+import type { Candidate } from './trace.ts';
+
+/** For a host that no virtual host has, or that was let through or blocked as unknown. */
+export function hostCandidates(
+  mesh: MeshView,
+  from: Workload,
+  configuration: RouteConfiguration | undefined,
+  authority: string,
+  port: number,
+): readonly Candidate[] {
+  const host = withoutPort(authority);
+  const names = namesOf(mesh, from, host);
+  const found = [
+    ...otherPorts(mesh, names, port),
+    ...otherNamespaces(mesh, from, host),
+    ...unboundRules(mesh, from, names),
+  ];
+  const known = (configuration?.virtualHosts ?? [])
+    .flatMap(({ domains }) => domains)
+    .filter((domain) => domain !== '*' && withoutPort(domain) !== host)
+    .map((domain) => withoutPort(domain.toLowerCase()));
+  const near = nearest(host, [...known, ...mesh.services.map(({ hostname }) => hostname)]);
+  return [...found, ...near.map((name): Candidate => ({ text: `the nearest host is ${name}`, sources: [] }))];
+}
+
+/** For a cluster that the proxy does not have. */
+export function clusterCandidates(
+  mesh: MeshView,
+  configuration: ProxyConfiguration,
+  name: string,
+): readonly Candidate[] {
+  const wanted = parseClusterName(name);
+  if (wanted === undefined)
+    return nearest(name, configuration.clusterNames()).map((other) => ({
+      text: `there is ${other}`,
+      sources: [],
+    }));
+  const { hostname, subset, servicePort } = wanted;
+  const services = mesh.services.filter((service) => service.hostname === hostname);
+  if (services.length === 0) {
+    const near = nearest(
+      hostname,
+      mesh.services.map((service) => service.hostname),
+    );
+    return [
+      { text: `no Service and no ServiceEntry has the host ${hostname}`, sources: [] },
+      ...near.map((other): Candidate => ({ text: `there is ${other}`, sources: [] })),
+    ];
+  }
+  const ports = services.flatMap((service) => service.ports.map((port) => port.servicePort));
+  if (!ports.includes(servicePort))
+    return services.map((service) => ({
+      text: `${hostname} has no port ${servicePort}, but ${portsText(service)}`,
+      sources: sourceOfService(mesh, service),
+    }));
+  if (subset === '') {
+    return services.map((service) => ({
+      text: `${hostname} is not seen from here: exportTo is ${service.exportTo.join(', ') || 'not said'}, or a Sidecar does not import it`,
+      sources: sourceOfService(mesh, service),
+    }));
+  }
+  return subsetCandidates(mesh, hostname, subset);
+}
+
+function subsetCandidates(mesh: MeshView, hostname: string, subset: string): readonly Candidate[] {
+  const rules = mesh.objects('DestinationRule').filter((rule) => {
+    const { host = '' } = (rule.spec ?? {}) as { host?: string };
+    return hostnameCovers(resolveHost(host, rule.namespace, mesh.domainSuffix), hostname);
+  });
+  if (rules.length === 0)
+    return [{ text: `no DestinationRule for ${hostname}: without one there are no subsets`, sources: [] }];
+  return rules.map((rule) => {
+    const { subsets = [] } = rule.spec as { subsets?: readonly { name?: string }[] };
+    const names = subsets.flatMap(({ name }) => (name === undefined ? [] : [name]));
+    const has = names.includes(subset)
+      ? `has the subset ${subset}, but does not apply here (exportTo, workloadSelector, or another rule counts)`
+      : names.length === 0
+        ? 'has no subsets'
+        : `has the subsets ${names.join(', ')}, not ${subset}`;
+    return {
+      text: `DestinationRule ${rule.namespace}/${rule.name} ${has}`,
+      sources: [rule.locate(['spec', 'subsets'])],
+    };
+  });
+}
+
+/** The full names that the host may stand for where the client is. */
+export function namesOf(mesh: MeshView, from: Workload, host: string): readonly string[] {
+  const suffix = mesh.domainSuffix;
+  const dots = host.split('.').length - 1;
+  return [
+    host,
+    ...(dots === 0 ? [`${host}.${from.namespace}.svc.${suffix}`] : []),
+    ...(dots === 1 ? [`${host}.svc.${suffix}`] : []),
+    ...(dots === 2 ? [`${host}.${suffix}`] : []),
+  ];
+}
+
+function otherPorts(mesh: MeshView, names: readonly string[], port: number): readonly Candidate[] {
+  return mesh.services
+    .filter(
+      ({ hostname, ports }) =>
+        names.includes(hostname) && !ports.some(({ servicePort }) => servicePort === port),
+    )
+    .map((service) => ({
+      text: `${service.hostname} has no port ${port}, but ${portsText(service)}`,
+      sources: sourceOfService(mesh, service),
+    }));
+}
+
+function otherNamespaces(mesh: MeshView, from: Workload, host: string): readonly Candidate[] {
+  if (host.includes('.')) return [];
+  return mesh.services
+    .filter(
+      ({ name, namespace, registry }) =>
+        registry === 'Kubernetes' && name === host && namespace !== from.namespace,
+    )
+    .map((service) => ({
+      text: `${host} is a service of namespace ${service.namespace}: write ${host}.${service.namespace}`,
+      sources: sourceOfService(mesh, service),
+    }));
+}
+
+/** VirtualServices that have the host, and why they do not count for this client. */
+function unboundRules(mesh: MeshView, from: Workload, names: readonly string[]): readonly Candidate[] {
+  return mesh.objects('VirtualService').flatMap((rule): readonly Candidate[] => {
+    const spec = (rule.spec ?? {}) as VirtualServiceSpec;
+    const index = (spec.hosts ?? []).findIndex((host) => {
+      const full = resolveHost(host, rule.namespace, mesh.domainSuffix);
+      return names.some((name) => hostnameCovers(full, name));
+    });
+    if (index < 0) return [];
+    const why = whyNotBound(rule, spec, from);
+    const sources = [rule.locate(why.path)];
+    return [
+      { text: `VirtualService ${rule.namespace}/${rule.name} has this host, but ${why.text}`, sources },
+    ];
+  });
+}
+
+function whyNotBound(
+  rule: MeshObject,
+  spec: VirtualServiceSpec,
+  from: Workload,
+): { readonly text: string; readonly path: readonly (string | number)[] } {
+  const gateways = spec.gateways ?? [];
+  const exportTo = spec.exportTo ?? [];
+  const isSeen =
+    exportTo.length === 0 ||
+    exportTo.some(
+      (to) => to === '*' || to === from.namespace || (to === '.' && rule.namespace === from.namespace),
+    );
+  if (!isSeen)
+    return {
+      text: `it is exported to ${exportTo.join(', ')} only, and this is ${from.namespace}`,
+      path: ['spec', 'exportTo'],
+    };
+  const bound = gateways.map((name) => resolveGatewayName(name, rule.namespace));
+  if (from.isGateway) {
+    if (bound.length === 0 || bound.every((name) => name === 'mesh'))
+      return { text: 'it names no gateway: it is for sidecars', path: ['spec', 'hosts'] };
+    return {
+      text: `it is bound to ${bound.join(', ')}, which has no server for this port and host here`,
+      path: ['spec', 'gateways'],
+    };
+  }
+  if (bound.length > 0 && !bound.includes('mesh'))
+    return { text: `it is bound to ${bound.join(', ')}, not to mesh (sidecars)`, path: ['spec', 'gateways'] };
+  return {
+    text: 'no service has that host and port, or a Sidecar does not import it',
+    path: ['spec', 'hosts'],
+  };
+}
+
+export function portsText({ ports }: Service): string {
+  const texts = ports.map(
+    ({ servicePort, protocol }) =>
+      `${servicePort} (${protocol === 'unsupported' ? 'protocol not said' : protocol})`,
+  );
+  return texts.length === 1 ? `port ${texts[0]}` : `ports ${texts.join(', ')}`;
+}
+
+export function sourceOfService(mesh: MeshView, service: Service): Candidate['sources'] {
+  const kind = service.registry === 'Kubernetes' ? 'Service' : 'ServiceEntry';
+  const object = mesh
+    .objects(kind)
+    .find(({ namespace, name }) => namespace === service.namespace && name === service.origin.name);
+  return object === undefined ? [] : [object.locate(['spec', 'ports'])];
+}
