@@ -114,11 +114,11 @@ const policies: Readonly<Record<string, unknown>> = {
   },
   'tls-insecure': { tls: { mode: 'SIMPLE', insecureSkipVerify: true, sni: 'a.example.com' } },
   'tls-credential': { tls: { mode: 'SIMPLE', credentialName: 'client-credential', sni: 'a.example.com' } },
-  retryBudget: { retryBudget: { percent: 30, minRetryConcurrency: 4 } },
 };
 
 /** These stand only for a whole host or subset. */
 const wholePolicies: Readonly<Record<string, unknown>> = {
+  retryBudget: { retryBudget: { percent: 30, minRetryConcurrency: 4 } },
   tunnel: { tunnel: { protocol: 'POST', targetHost: 'far.example.com', targetPort: 8443 } },
   'proxy-protocol': { proxyProtocol: { version: 'V2' } },
 };
