@@ -3,11 +3,12 @@
 import { writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { fileToAck } from './file-to-ack.ts';
+import { generate } from './generate.ts';
 import { gatewayHttp1 } from './gateway-http1.ts';
 import type { Result, Scenario } from './scenario.ts';
 import { describeMachine, rounded } from './scenario.ts';
 
-const scenarios: readonly Scenario[] = [gatewayHttp1, fileToAck];
+const scenarios: readonly Scenario[] = [gatewayHttp1, fileToAck, generate];
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
