@@ -65,7 +65,8 @@ function evaluate(expression: string, values: Values): number {
   const [left = 0, right = 1] = rest.map((each) => evaluate(each, values));
   if (head === 'div') return Math.floor(left / right);
   if (head === 'mod') return left % right;
-  const value = /^\d+$/.test(head) ? Number(head) : values[head];
+  // `$.Services` is the outermost `.Services`.
+  const value = /^\d+$/.test(head) ? Number(head) : values[head.replace(/^\$(?=\.)/, '')];
   if (value === undefined || rest.length > 0) throw new Error(`{{${expression}}} is not known here`);
   return value;
 }
