@@ -3,12 +3,11 @@ import type { GatewayListener, GatewayServer } from '../gateway/servers.ts';
 import { bareHosts, mergedGateways } from '../gateway/servers.ts';
 import type { ProxyScope } from '../resource.ts';
 import type { World } from '../world.ts';
+import { addressesOn, captureBinds, listenerName, wildcards } from './binds.ts';
 import { distinctChains } from './distinct-chains.ts';
 import { autoPassthroughChains, forwardedChain, passthroughChains, serverNames } from './gateway-streams.ts';
 import type { ChainInput, ListenerInput, SocketAddressInput } from './listener-input.ts';
 import { withAccessLog } from './network-filters.ts';
-import { wildcardAddress } from './outbound.ts';
-import { bindAddress } from './virtual-outbound.ts';
 
 /** Below it only root may listen. */
 const firstUnprivilegedPort = 1024;
@@ -77,10 +76,14 @@ function listenerInput(
 ): ListenerInput {
   const { bind, listenerPort, servers } = listener;
   const origin = servers[0]?.origin;
+  const own = addressesOn(bind === '' ? captureBinds(scope) : [bind], listenerPort);
   return {
-    name: listenerName(listener),
-    address: { address: bind === '' ? bindAddress(scope) : bind, port: listenerPort },
-    additionalAddresses: bind === '' ? hostAddresses(scope, listenerPort) : [],
+    name: nameOf(scope, listener),
+    address: own.address,
+    additionalAddresses: [
+      ...own.additionalAddresses,
+      ...(bind === '' ? hostAddresses(scope, listenerPort) : []),
+    ],
     direction: 'OUTBOUND',
     bindToPort: true,
     useOriginalDst: false,
@@ -97,8 +100,9 @@ function listenerInput(
   };
 }
 
-function listenerName({ bind, listenerPort }: GatewayListener): string {
-  return `${bind === '' ? wildcardAddress : bind}_${listenerPort}`;
+/** After its address, or the first of all addresses, even where only some of them are listened on. */
+function nameOf(scope: ProxyScope, { bind, listenerPort }: GatewayListener): string {
+  return listenerName(bind === '' ? wildcards(scope)[0] : bind, listenerPort);
 }
 
 /** Where a gateway without a network of its own is to be reached from outside the mesh. */
@@ -123,7 +127,7 @@ function httpChain(
     filter: {
       kind: 'http',
       side: 'gateway',
-      statPrefix: kind === 'https' && name !== '' ? name : `outbound_${listenerName(listener)};`,
+      statPrefix: kind === 'https' && name !== '' ? name : `outbound_${nameOf(scope, listener)};`,
       routes: { rds: routeName },
       http10: scope.node.http10,
       http2: false,
