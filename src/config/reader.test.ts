@@ -281,9 +281,9 @@ const brokenDocuments: readonly BrokenDocument[] = [
     says: 'f.yaml:5:85: Gateway ns/x: spec.servers[0].tls.mode: SIMPLE is not supported yet',
   },
   {
-    what: 'a delegate',
-    text: virtualService('- delegate: {name: other}'),
-    says: 'f.yaml:7:5: VirtualService default/vs: spec.http[0].delegate: not supported yet',
+    what: 'a redirect that Envoy cannot make',
+    text: virtualService('- redirect: {uri: /, redirectCode: 304}'),
+    says: 'f.yaml:7:24: VirtualService default/vs: spec.http[0].redirect.redirectCode: Envoy redirects with 301, 302, 303, 307 or 308, not with 304',
   },
 ];
 

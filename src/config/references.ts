@@ -11,6 +11,7 @@ import type {
   ServiceEntryConfig,
   VirtualServiceConfig,
 } from './config.ts';
+import { delegateKey, isDelegate } from './delegates.ts';
 import type { KubeServiceSpec } from './kube-types.ts';
 import { comparePositions } from './store.ts';
 
@@ -46,6 +47,8 @@ interface KnownNames {
   /** Hosts with their ports; undefined: any port. */
   readonly hosts: ReadonlyMap<string, ReadonlySet<number> | undefined>;
   readonly rules: readonly { readonly host: string; readonly subsets: ReadonlySet<string> }[];
+  /** `namespace/name` */
+  readonly virtualServices: ReadonlyMap<string, VirtualServiceConfig>;
 }
 
 interface Destination {
@@ -58,9 +61,12 @@ function knownNames(configs: readonly Config[], domainSuffix: string): KnownName
   const gateways = new Set<string>();
   const hosts = new Map<string, ReadonlySet<number> | undefined>();
   const rules: { host: string; subsets: ReadonlySet<string> }[] = [];
+  const virtualServices = new Map<string, VirtualServiceConfig>();
   for (const config of configs) {
     const { kind, namespace, name } = config;
     if (kind === 'Gateway') gateways.add(`${namespace}/${name}`);
+    else if (kind === 'VirtualService')
+      virtualServices.set(`${namespace}/${name}`, config as VirtualServiceConfig);
     else if (kind === 'Service') {
       const { ports } = config.spec as KubeServiceSpec;
       const numbers = new Set((ports ?? []).map(({ port }) => port));
@@ -75,7 +81,7 @@ function knownNames(configs: readonly Config[], domainSuffix: string): KnownName
       rules.push({ host: resolveHost(spec.host ?? '', namespace, domainSuffix), subsets });
     }
   }
-  return { domainSuffix, gateways, hosts, rules };
+  return { domainSuffix, gateways, hosts, rules, virtualServices };
 }
 
 function checkVirtualService(config: VirtualServiceConfig, known: KnownNames, warn: Warn): void {
@@ -87,10 +93,39 @@ function checkVirtualService(config: VirtualServiceConfig, known: KnownNames, wa
     }
   };
   checkGateways(spec.gateways, 'spec', 'gateways');
+  for (const [index, { delegate }] of (spec.http ?? []).entries())
+    if (delegate !== undefined)
+      checkDelegate(config, delegateKey(delegate, config), known, (message) =>
+        warn(message, 'spec', 'http', index, 'delegate'),
+      );
   for (const { destination, path } of destinationsOf(spec)) {
     const host = resolveHost(destination.host ?? '', namespace, known.domainSuffix);
     checkDestination(host, destination, known, (message, ...field) => warn(message, ...path, ...field));
   }
+}
+
+function checkDelegate(
+  root: VirtualServiceConfig,
+  { namespace, name }: { readonly namespace: string; readonly name: string },
+  known: KnownNames,
+  warn: Warn,
+): void {
+  const delegate = known.virtualServices.get(`${namespace}/${name}`);
+  const full = `${namespace}/${name}`;
+  if (delegate === undefined) warn(`there is no VirtualService ${full}: the rule is left out`);
+  else if (!isDelegate(delegate))
+    warn(`VirtualService ${full} has hosts, so it is no delegate: the rule is left out`);
+  else if (!isExportedTo(delegate, root.namespace))
+    warn(`VirtualService ${full} is not exported to ${root.namespace}: the rule is left out`);
+}
+
+/** As far as the object itself says; the mesh may have another default. */
+function isExportedTo({ spec, namespace }: VirtualServiceConfig, client: string): boolean {
+  const { exportTo = [] } = spec;
+  return (
+    exportTo.length === 0 ||
+    exportTo.some((to) => to === '*' || to === client || (to === '.' && namespace === client))
+  );
 }
 
 function* destinationsOf(

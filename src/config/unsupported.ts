@@ -29,13 +29,7 @@ const policyRefusals: readonly Refusal[] = [
 ];
 
 export const unsupportedFields: Readonly<Record<string, readonly Refusal[]>> = {
-  VirtualService: [
-    { path: 'spec.http.*.redirect.prefixRewrite' },
-    { path: 'spec.http.*.delegate' },
-    // Translated, but our own proxy does not choose priorities for retries yet.
-    { path: 'spec.http.*.retries.retryRemoteLocalities', values: [true] },
-    { path: 'spec.tcp.*.match.*.sourceSubnet' },
-  ],
+  VirtualService: [],
   DestinationRule: policyPlaces.flatMap((place) => [
     { path: `${place}.tunnel` },
     { path: `${place}.proxyProtocol` },

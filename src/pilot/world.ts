@@ -252,13 +252,22 @@ export class PilotWorld implements World {
 
   #deriveVirtualServices(): Derived<{ gateway: string; namespace: string }, readonly VirtualServiceConfig[]> {
     const graph = this.#graph;
-    const byGateway = this.#input<VirtualServiceConfig>('VirtualService').index(
-      'virtual-services-by-gateway',
-      gatewaysOf,
+    const written = this.#input<VirtualServiceConfig>('VirtualService');
+    // Delegates are bound to nothing: they only lend their rules.
+    const byGateway = written.index('virtual-services-by-gateway', (config) =>
+      isDelegate(config) ? [] : gatewaysOf(config),
     );
+    const merged = graph.derived({
+      name: 'virtual-service-with-delegates',
+      key: (root: VirtualServiceConfig) => configKey(root),
+      compute: (root: VirtualServiceConfig) => this.#withDelegates(written, configKey(root)),
+    });
     const all = graph.derived({
       name: 'virtual-services-of-gateway',
-      compute: (gateway: string) => byAge(byGateway.get(gateway)),
+      compute: (gateway: string) =>
+        byAge(byGateway.get(gateway)).flatMap((config) =>
+          isRoot(config) ? (merged.get(config) ?? []) : config,
+        ),
     });
     return graph.derived({
       name: 'virtual-services-for',
@@ -268,6 +277,25 @@ export class PilotWorld implements World {
         return all.get(gateway).filter((config) => isExported(config, namespace, defaults));
       },
     });
+  }
+
+  /** By key, for the object itself may have changed since. */
+  #withDelegates(
+    written: Collection<VirtualServiceConfig>,
+    rootKey: string,
+  ): VirtualServiceConfig | undefined {
+    const root = written.get(rootKey);
+    if (root === undefined) return undefined;
+    const { domainSuffix, defaultVirtualServiceExportTo } = this.meshConfig();
+    const delegateOf = (key: { readonly namespace: string; readonly name: string }) => {
+      const found = written.get(configKey({ kind: root.kind, ...key }));
+      const mayUse =
+        found !== undefined &&
+        isDelegate(found) &&
+        isExported(found, root.namespace, defaultVirtualServiceExportTo);
+      return mayUse ? found : undefined;
+    };
+    return withDelegates(root, delegateOf, domainSuffix);
   }
 
   #ruleHost(config: DestinationRuleConfig): Hostname {

@@ -26,12 +26,12 @@ export class Checker {
     this.#report({ severity: 'warning', code, message, fieldPath: this.#path });
   }
 
-  /** What Istio does and we do not do yet, and what can be left out. */
-  withoutEffect(): void {
+  /** What Istio does and we do not do yet, and what can be left out; or what has no effect in Istio either. */
+  withoutEffect(message = 'has no effect yet'): void {
     this.#report({
       severity: 'warning',
       code: 'no-effect',
-      message: 'has no effect yet',
+      message,
       fieldPath: this.#path,
     });
   }

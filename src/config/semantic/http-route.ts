@@ -240,6 +240,10 @@ function checkRedirect(route: HttpRoute, checker: Checker): void {
     checker.error('a redirect must specify uri, authority, scheme, or port');
   if (redirectCode !== undefined && redirectCode !== 0 && (redirectCode < 300 || redirectCode > 399))
     checker.at('redirectCode').error(`${redirectCode} is not a valid redirect code, must be 3xx`);
+  else if (redirectCode !== undefined && ![0, 301, 302, 303, 307, 308].includes(redirectCode))
+    checker
+      .at('redirectCode')
+      .unsupported(`Envoy redirects with 301, 302, 303, 307 or 308, not with ${redirectCode}`);
   if (scheme !== undefined && !['', 'http', 'https'].includes(scheme))
     checker.at('scheme').error(`invalid redirect scheme, must be "http" or "https", not "${scheme}"`);
   if (port !== undefined && port > 0) checkPort(port, checker.at('port'));

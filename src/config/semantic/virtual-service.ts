@@ -143,7 +143,13 @@ function checkSniHost(
 }
 
 function checkTcpRoute(route: TcpRoute, checker: Checker): void {
-  for (const [match, place] of each(route.match, checker, 'match')) checkL4Match(match, place);
+  for (const [match, place] of each(route.match, checker, 'match')) {
+    checkL4Match(match, place);
+    if ((match.sourceSubnet ?? '') !== '')
+      place
+        .at('sourceSubnet')
+        .withoutEffect('has no effect, as in Istio: connections are not told apart by their source address');
+  }
   if (isEmpty(route.route)) checker.error('a TCP route needs a route');
   checkRoutes(route.route, checker);
 }

@@ -17,6 +17,7 @@ function inputOf(rule: HttpRule, match?: HttpMatch): RuleRouteInput {
       name: 'vs',
       fieldPath: match === undefined ? ['spec', 'http', 0] : ['spec', 'http', 0, 'match', 0],
     },
+    ruleOrigin: { kind: 'VirtualService', namespace: 'default', name: 'vs', fieldPath: ['spec', 'http', 0] },
     clusters: (rule.route ?? []).map(({ destination }) => `outbound|80||${destination?.host ?? ''}`),
     hashes: (rule.route ?? []).map(() => null),
     mirrorClusters: ['outbound|80||mirror', 'outbound|80||other'],

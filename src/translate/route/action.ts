@@ -17,7 +17,7 @@ import type { RuntimeFractionalPercent } from '../../api/gen/envoy/config/core/v
 import { hashPolicies } from './hash-policy.ts';
 import { authorityOf, headerOperations } from './headers.ts';
 import { buildRetryPolicy } from './retry.ts';
-import type { HttpRule, RuleRouteInput } from './route-input.ts';
+import type { HttpRedirect, HttpRule, RuleRouteInput } from './route-input.ts';
 
 type RouteActionInit = MessageInitShape<typeof RouteActionSchema>;
 
@@ -68,11 +68,7 @@ export function buildRouteAction(input: RuleRouteInput): RouteAction {
  * Redirects. `derivePort: FROM_REQUEST_PORT` is the port of the listener that the route is made for; the
  * scheme's own port is left out. Source: Istio VirtualService reference, "HTTPRedirect".
  */
-export function buildRedirect(
-  redirect: NonNullable<HttpRule['redirect']>,
-  listenPort: number,
-  tls: boolean,
-): RedirectAction {
+export function buildRedirect(redirect: HttpRedirect, listenPort: number, tls: boolean): RedirectAction {
   const scheme = redirect.scheme ?? '';
   const written = redirect.derivePort === 'FROM_REQUEST_PORT' ? listenPort : (redirect.port ?? 0);
   const usualPort = (scheme || (tls ? 'https' : 'http')) === 'https' ? 443 : 80;
@@ -81,11 +77,18 @@ export function buildRedirect(
     portRedirect: written === usualPort ? 0 : written,
     responseCode:
       redirectCodes[redirect.redirectCode ?? 301] ?? RedirectAction_RedirectResponseCode.MOVED_PERMANENTLY,
-    ...(redirect.uri === undefined || redirect.uri === ''
-      ? {}
-      : { pathRewriteSpecifier: { case: 'pathRedirect', value: redirect.uri } }),
+    ...pathRewriteOf(redirect),
     ...(scheme === '' ? {} : { schemeRewriteSpecifier: { case: 'schemeRedirect', value: scheme } }),
   });
+}
+
+/** The prefix that was matched, or the whole path. */
+function pathRewriteOf({
+  uri = '',
+  prefixRewrite = '',
+}: HttpRedirect): Pick<MessageInitShape<typeof RedirectActionSchema>, 'pathRewriteSpecifier'> {
+  if (prefixRewrite !== '') return { pathRewriteSpecifier: { case: 'prefixRewrite', value: prefixRewrite } };
+  return uri === '' ? {} : { pathRewriteSpecifier: { case: 'pathRedirect', value: uri } };
 }
 
 const redirectCodes: Readonly<Record<number, RedirectAction_RedirectResponseCode>> = {

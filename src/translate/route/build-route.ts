@@ -48,21 +48,15 @@ export function routeOrigins(input: RouteInput): readonly RoutePartOrigin[] {
       const route = { at: '', origin: input.origin };
       if (input.rule.redirect !== undefined || input.rule.directResponse !== undefined) return [route];
       if ((input.rule.route ?? []).length < 2) return [route];
-      const ruleOrigin = ruleOriginOf(input);
       const clusters = sharesOf(input).map(({ index }, place) => ({
         at: `route.weightedClusters.clusters[${place}]`,
-        origin: originAt(ruleOrigin, 'route', index),
+        origin: originAt(input.ruleOrigin, 'route', index),
       }));
       return [route, ...clusters];
     }
     default:
       return input satisfies never;
   }
-}
-
-/** `spec.http[i]`, without the match. */
-function ruleOriginOf({ origin, match }: RuleRouteInput): Origin {
-  return match === undefined ? origin : { ...origin, fieldPath: origin.fieldPath.slice(0, -2) };
 }
 
 function makeRoute(input: RouteInput): Route {

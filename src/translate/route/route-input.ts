@@ -3,7 +3,12 @@ import type { VirtualServiceSpec } from '../../api/gen/istio-types.js';
 import type { Origin } from '../../model/origin.ts';
 import type { ConfigIdentity } from '../proto-values.ts';
 
-export type HttpRule = NonNullable<VirtualServiceSpec['http']>[number];
+type WrittenRule = NonNullable<VirtualServiceSpec['http']>[number];
+/** `prefixRewrite` is newer than the package of types. */
+export type HttpRedirect = NonNullable<WrittenRule['redirect']> & {
+  readonly prefixRewrite?: string | undefined;
+};
+export type HttpRule = Omit<WrittenRule, 'redirect'> & { readonly redirect?: HttpRedirect | undefined };
 export type HttpMatch = NonNullable<HttpRule['match']>[number];
 export type HttpHeaders = NonNullable<NonNullable<HttpRule['route']>[number]['headers']>;
 export type StringMatch = NonNullable<HttpMatch['uri']>;
@@ -29,8 +34,10 @@ export interface RuleRouteInput {
   /** Absent: the rule has no `match`, everything meets it. */
   readonly match?: HttpMatch;
   readonly virtualService: ConfigIdentity;
-  /** Place of the rule and, where it has one, of the match. */
+  /** Place of the match, or of the rule where it has none. */
   readonly origin: Origin;
+  /** Place of the rule: a delegate's may have a match of its root. */
+  readonly ruleOrigin: Origin;
   /** Cluster of each `rule.route`, in its order. */
   readonly clusters: readonly string[];
   /** Hash of each `rule.route`. */

@@ -94,7 +94,7 @@ function chooseRules(
 ): readonly ChosenRule[] {
   const chosen: ChosenRule[] = [];
   for (const [ruleIndex, rule] of (config.spec.http ?? []).entries()) {
-    // Refused by validation; without the delegate's routes the rule would answer in its place.
+    // The World has put the delegate's rules in its place, where there are any.
     if (rule.delegate !== undefined) continue;
     const matches = rule.match ?? [];
     if (matches.length === 0) {
@@ -198,6 +198,7 @@ function routeInput(
     ...(match === undefined ? {} : { match }),
     virtualService: { kind: 'VirtualService', version, namespace, name },
     origin: originOf(config, 'spec', 'http', ruleIndex, ...matchPath),
+    ruleOrigin: originOf(config, 'spec', 'http', ruleIndex),
     clusters: (resolved?.routes ?? []).map(({ cluster }) => cluster),
     hashes: (resolved?.routes ?? []).map(({ hash }) => hash),
     mirrorClusters: resolved?.mirrors ?? [],
