@@ -32,6 +32,12 @@ export const subcommands: readonly Subcommand[] = [
     load: () => import('./validate.ts'),
   },
   {
+    name: 'analyze',
+    aliases: [],
+    summary: 'Say what is wrong with a mesh, seen as a whole',
+    load: () => import('./analyze.ts'),
+  },
+  {
     name: 'version',
     aliases: [],
     summary: 'Print the versions of client, control plane and data plane',
@@ -60,6 +66,12 @@ export const subcommands: readonly Subcommand[] = [
     aliases: ['pc'],
     summary: 'Show what a proxy was told',
     load: () => import('./proxy-config.ts'),
+  },
+  {
+    name: 'explain',
+    aliases: [],
+    summary: 'Follow one request through the generated configuration, and say why it goes where it goes',
+    load: () => import('./explain.ts'),
   },
   {
     name: 'x',

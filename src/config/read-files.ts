@@ -4,13 +4,20 @@ import { closeSync, fstatSync, openSync, readFileSync, readdirSync, statSync } f
 import { extname, join } from 'node:path';
 import { fileBytesMax } from './reader.ts';
 
-/** The files that are meant (of directories those with YAML or JSON), and which paths lead nowhere. `-` stays as it is. */
+export const fileExtensions: readonly string[] = ['.json', '.yaml', '.yml'];
+
+/**
+ * The files that are meant (of directories those with YAML or JSON; `skipped` are the others), and which paths
+ * lead nowhere. `-` stays as it is.
+ */
 export function filesOf(paths: readonly string[]): {
   files: string[];
+  skipped: string[];
   errors: string[];
   hasDirectory: boolean;
 } {
   const files = new Set<string>();
+  const skipped: string[] = [];
   const errors: string[] = [];
   let hasDirectory = false;
   for (const path of paths) {
@@ -28,11 +35,19 @@ export function filesOf(paths: readonly string[]): {
     hasDirectory = true;
     for (const entry of readdirSync(path, { recursive: true, withFileTypes: true }).sort((a, b) =>
       join(a.parentPath, a.name) < join(b.parentPath, b.name) ? -1 : 1,
-    ))
-      if (!entry.isDirectory() && ['.yaml', '.yml', '.json'].includes(extname(entry.name)))
-        files.add(join(entry.parentPath, entry.name));
+    )) {
+      if (entry.isDirectory()) continue;
+      const file = join(entry.parentPath, entry.name);
+      if (fileExtensions.includes(extname(entry.name))) files.add(file);
+      else skipped.push(file);
+    }
   }
-  return { files: [...files], errors, hasDirectory };
+  return { files: [...files], skipped, errors, hasDirectory };
+}
+
+/** How positions name a file. */
+export function shownName(path: string): string {
+  return path === '-' ? 'stdin' : path;
 }
 
 /** At most one byte more than is allowed, so that the reader refuses what is too large. */
