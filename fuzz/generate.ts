@@ -170,7 +170,8 @@ function hostsOf(draw: Draw): readonly string[] {
   return draw.chance(0.5) || kin(first) === kin(second) ? [first] : [first, second];
 }
 
-function httpRoute(draw: Draw): Fields {
+/** One rule of a VirtualService. */
+export function httpRoute(draw: Draw): Fields {
   const action = draw.fraction();
   const common = {
     ...(draw.chance(0.8) && { match: draw.list(1, 2, () => match(draw)) }),
