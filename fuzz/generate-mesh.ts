@@ -54,15 +54,17 @@ function port(draw: Draw, index: number): { protocol: string; number: number } {
 }
 
 function kubeService(draw: Draw, namespace: string, name: string): Fields {
-  const ports = draw.list(1, 3, () => draw).map((_, index) => {
-    const { protocol, number } = port(draw, index);
-    return {
-      name: protocol === 'auto' ? `p-${index}` : `${protocol}-${index}`,
-      port: number,
-      ...(protocol === 'udp' && { protocol: 'UDP' }),
-      ...(draw.chance(0.3) && { targetPort: number + 1 }),
-    };
-  });
+  const ports = draw
+    .list(1, 3, () => draw)
+    .map((_, index) => {
+      const { protocol, number } = port(draw, index);
+      return {
+        name: protocol === 'auto' ? `p-${index}` : `${protocol}-${index}`,
+        port: number,
+        ...(protocol === 'udp' && { protocol: 'UDP' }),
+        ...(draw.chance(0.3) && { targetPort: number + 1 }),
+      };
+    });
   const kind = draw.fraction();
   return {
     apiVersion: 'v1',
@@ -70,10 +72,15 @@ function kubeService(draw: Draw, namespace: string, name: string): Fields {
     metadata: { namespace, name },
     spec:
       kind < 0.1
-        ? { type: 'ExternalName', externalName: draw.one(['x.example.com', 'b.default.svc.cluster.local']), ports }
+        ? {
+            type: 'ExternalName',
+            externalName: draw.one(['x.example.com', 'b.default.svc.cluster.local']),
+            ports,
+          }
         : {
             selector: { app: name },
-            clusterIP: kind < 0.25 ? 'None' : `10.96.${namespaces.indexOf(namespace)}.${names.indexOf(name) + 1}`,
+            clusterIP:
+              kind < 0.25 ? 'None' : `10.96.${namespaces.indexOf(namespace)}.${names.indexOf(name) + 1}`,
             ports,
           },
   };
@@ -87,10 +94,12 @@ function serviceEntry(draw: Draw, name: string): Fields {
     ...(draw.chance(0.4) && { addresses: [draw.one(['10.1.0.0/16', '10.2.0.1', '2001:db8::1'])] }),
     location: draw.one(['MESH_EXTERNAL', 'MESH_INTERNAL']),
     resolution,
-    ports: draw.list(1, 2, () => draw).map((_, index) => {
-      const { protocol, number } = port(draw, index);
-      return { number, name: `p-${index}`, protocol: protocol === 'auto' ? 'TCP' : protocol.toUpperCase() };
-    }),
+    ports: draw
+      .list(1, 2, () => draw)
+      .map((_, index) => {
+        const { protocol, number } = port(draw, index);
+        return { number, name: `p-${index}`, protocol: protocol === 'auto' ? 'TCP' : protocol.toUpperCase() };
+      }),
     ...(resolution === 'STATIC' && {
       endpoints: draw.list(1, 3, () => ({
         address: `192.0.2.${draw.integer(1, 250)}`,
@@ -115,7 +124,8 @@ function workloadEntry(draw: Draw): Fields {
 }
 
 function destinationRule(draw: Draw, name: string): Fields {
-  const policy = (): Fields => (draw.chance(0.6) ? (policies[draw.one(Object.keys(policies))] as Fields) : {});
+  const policy = (): Fields =>
+    draw.chance(0.6) ? (policies[draw.one(Object.keys(policies))] as Fields) : {};
   return istio('DestinationRule', draw.one(namespaces), `${name}-rule`, {
     host: draw.one([name, `${name}.default.svc.cluster.local`, `${name}.example.com`, '*.example.com']),
     trafficPolicy: {
@@ -132,28 +142,43 @@ function destinationRule(draw: Draw, name: string): Fields {
 
 function gateway(draw: Draw): Fields {
   const name = `gateway-${draw.integer(1, 3)}`;
-  const host = (): string => draw.one(['*', 'a.example.com', '*.example.com', 'b.example.com', 'other/c.example.com']);
-  const servers = draw.list(1, 4, () => draw).map((_, index): Fields => {
-    const protocol = draw.one(['HTTP', 'HTTPS', 'TLS', 'TCP']);
-    const number = draw.one([80, 443, 8443, 9000]);
-    const base = { port: { number, name: `p-${index}`, protocol }, hosts: [...new Set(draw.list(1, 2, host))] };
-    const terminated = draw.one<Fields>([
-      { mode: 'SIMPLE', credentialName: 'credential' },
-      { mode: 'MUTUAL', credentialName: 'credential' },
-      { mode: 'SIMPLE', serverCertificate: '/c.pem', privateKey: '/k.pem' },
-      { mode: 'ISTIO_MUTUAL' },
-    ]);
-    if (protocol === 'HTTPS') return { ...base, tls: terminated };
-    if (protocol === 'TLS')
-      return { ...base, tls: draw.chance(0.5) ? terminated : { mode: draw.one(['PASSTHROUGH', 'AUTO_PASSTHROUGH']) } };
-    if (protocol === 'HTTP' && draw.chance(0.2)) return { ...base, tls: { httpsRedirect: true } };
-    return base;
-  });
+  const host = (): string =>
+    draw.one(['*', 'a.example.com', '*.example.com', 'b.example.com', 'other/c.example.com']);
+  const servers = draw
+    .list(1, 4, () => draw)
+    .map((_, index): Fields => {
+      const protocol = draw.one(['HTTP', 'HTTPS', 'TLS', 'TCP']);
+      const number = draw.one([80, 443, 8443, 9000]);
+      const base = {
+        port: { number, name: `p-${index}`, protocol },
+        hosts: [...new Set(draw.list(1, 2, host))],
+      };
+      const terminated = draw.one<Fields>([
+        { mode: 'SIMPLE', credentialName: 'credential' },
+        { mode: 'MUTUAL', credentialName: 'credential' },
+        { mode: 'SIMPLE', serverCertificate: '/c.pem', privateKey: '/k.pem' },
+        { mode: 'ISTIO_MUTUAL' },
+      ]);
+      if (protocol === 'HTTPS') return { ...base, tls: terminated };
+      if (protocol === 'TLS')
+        return {
+          ...base,
+          tls: draw.chance(0.5) ? terminated : { mode: draw.one(['PASSTHROUGH', 'AUTO_PASSTHROUGH']) },
+        };
+      if (protocol === 'HTTP' && draw.chance(0.2)) return { ...base, tls: { httpsRedirect: true } };
+      return base;
+    });
   return istio('Gateway', draw.one(namespaces), name, { selector: { istio: 'ingressgateway' }, servers });
 }
 
 function virtualService(draw: Draw): Fields {
-  const host = draw.one([...names, 'a.example.com', 'b.example.com', '*.example.com', 'b.other.svc.cluster.local']);
+  const host = draw.one([
+    ...names,
+    'a.example.com',
+    'b.example.com',
+    '*.example.com',
+    'b.other.svc.cluster.local',
+  ]);
   const destination = (): Fields => ({
     host: draw.one([...names, 'a.example.com']),
     port: { number: draw.one([80, 443, 9000]) },
@@ -195,7 +220,11 @@ function sidecar(draw: Draw): Fields {
     ...(draw.chance(0.3) && {
       ingress: [
         {
-          port: { number: draw.one([80, 9090]), name: 'ingress', protocol: draw.one(['HTTP', 'TCP', 'GRPC']) },
+          port: {
+            number: draw.one([80, 9090]),
+            name: 'ingress',
+            protocol: draw.one(['HTTP', 'TCP', 'GRPC']),
+          },
           defaultEndpoint: draw.one(['127.0.0.1:8080', '0.0.0.0:8080', 'unix:///app.sock']),
         },
       ],

@@ -115,7 +115,10 @@ test('translation: routes that listeners name exist, endpoints that clusters nam
         expect(translate.routes.input(world, scope, name), `seed ${seed}: routes ${name}`).toBeDefined();
       for (const [name, cluster] of Object.entries(json['Cluster'] ?? {})) {
         if ((cluster as { type?: string }).type !== 'EDS') continue;
-        expect(translate.endpoints.input(world, scope, name), `seed ${seed}: endpoints ${name}`).toBeDefined();
+        expect(
+          translate.endpoints.input(world, scope, name),
+          `seed ${seed}: endpoints ${name}`,
+        ).toBeDefined();
       }
       const named = new Set<string>();
       valuesOf(json['Listener'] ?? {}, new Set(['cluster']), named);
