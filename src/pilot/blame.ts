@@ -1,4 +1,29 @@
 // Whose fault a NACK is: the resources that its text names, and the objects that these came from.
+import type { Origin } from '../model/origin.ts';
+import type { Provenance } from '../translate/resource.ts';
+
+/**
+ * Of one refused resource: the origin of the smallest part whose path stands in the text, as our own proxy writes
+ * it (`filter_chains[1].transport_socket`); where it names none, the first few.
+ */
+export function originsIn(message: string, provenance: readonly Provenance[]): readonly Origin[] {
+  const named = provenance.filter(({ at }) => at !== '' && standsAsPath(message, protoPath(at)));
+  const length = Math.max(0, ...named.map(({ at }) => at.length));
+  if (length === 0) return provenance.slice(0, originsMax).map(({ origin }) => origin);
+  return named.filter(({ at }) => at.length === length).map(({ origin }) => origin);
+}
+
+const originsMax = 3;
+
+/** `filterChains[0]` -> `filter_chains[0]` */
+function protoPath(at: string): string {
+  return at.replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+}
+
+function standsAsPath(message: string, path: string): boolean {
+  const at = message.indexOf(path);
+  return at >= 0 && !/[\w[]/.test(message[at + path.length] ?? '');
+}
 
 /**
  * Those of `names` that stand in an error text as words of their own. Envoy writes names of clusters and

@@ -16,6 +16,7 @@ import { proxyScope } from '../translate/scope.ts';
 import type { World } from '../translate/world.ts';
 import { AdsServer } from '../xds/server/ads-server.ts';
 import { defaultRate } from '../xds/server/rate-limit.ts';
+import { originsIn } from './blame.ts';
 import { DebugServer } from './debug/debug-server.ts';
 import type { RejectedResources } from './delivery.ts';
 import { PilotMetrics } from './pilot-metrics.ts';
@@ -273,7 +274,9 @@ export class PilotServer implements Pilot {
     const { typeUrl, resources, message, isCertain } = rejected;
     const type = this.resources.shortName(typeUrl);
     const blamed = resources.slice(0, 5).map(({ name, provenance }) => {
-      const origins = provenance.slice(0, 3).map(({ origin }) => formatOrigin(this.options.store, origin));
+      const origins = originsIn(message, provenance).map((origin) =>
+        formatOrigin(this.options.store, origin),
+      );
       return origins.length === 0 ? name : `${name} (from ${[...new Set(origins)].join('; ')})`;
     });
     const more = resources.length > 5 ? ` and ${resources.length - 5} more` : '';

@@ -172,7 +172,11 @@ function provenanceOf(input: ListenerInput): readonly Provenance[] {
 }
 
 function chainProvenance(chain: ChainInput, at: string): readonly Provenance[] {
-  const own = chain.origin === undefined ? [] : [{ at, origin: chain.origin }];
+  const { origin, tlsOrigin } = chain;
+  const own = [
+    ...(origin === undefined ? [] : [{ at, origin }]),
+    ...(tlsOrigin === undefined ? [] : [{ at: `${at}.transportSocket`, origin: tlsOrigin }]),
+  ];
   if (chain.filter.kind === 'http') return own;
   const clusters = chain.filter.clusters.flatMap(({ origin }, index) =>
     origin === undefined ? [] : [{ at: `${at}.filters[0].weightedClusters.clusters[${index}]`, origin }],

@@ -284,6 +284,7 @@ test('gatewayListeners: chains come from the server, or from the rule that says 
   expect(input === undefined ? [] : sourceLines(listeners.build(input).provenance)).toEqual([
     '<- Gateway default/gw spec.servers[0]',
     'filterChains[0] <- Gateway default/gw spec.servers[0]',
+    'filterChains[0].transportSocket <- Gateway default/gw spec.servers[0].tls',
     'filterChains[1] <- VirtualService default/tls spec.tls[0].match[0]',
   ]);
 });

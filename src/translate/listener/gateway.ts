@@ -1,6 +1,7 @@
 // Listeners of gateways: one per address and port of the merged Gateway servers.
 import type { GatewayListener, GatewayServer } from '../gateway/servers.ts';
 import { bareHosts, mergedGateways } from '../gateway/servers.ts';
+import { originAt } from '../../model/origin.ts';
 import type { ProxyScope } from '../resource.ts';
 import type { World } from '../world.ts';
 import { addressesOn, captureBinds, listenerName, wildcards } from './binds.ts';
@@ -55,8 +56,8 @@ function chainsOf(world: World, scope: ProxyScope, listener: GatewayListener): r
 }
 
 /** Server names and TLS of a server that ends TLS; of others nothing, they take every connection. */
-function tlsOf(world: World, server: GatewayServer): Pick<ChainInput, 'match' | 'tls'> {
-  const { kind, tls } = server;
+function tlsOf(world: World, server: GatewayServer): Pick<ChainInput, 'match' | 'tls' | 'tlsOrigin'> {
+  const { kind, tls, origin } = server;
   if (tls === undefined || (kind !== 'https' && kind !== 'tls')) return { match: {} };
   return {
     match: serverNames(bareHosts(server)),
@@ -65,6 +66,7 @@ function tlsOf(world: World, server: GatewayServer): Pick<ChainInput, 'match' | 
       settings: tls,
       options: { isTcp: kind === 'tls', defaults: world.meshConfig().tlsDefaults },
     },
+    tlsOrigin: originAt(origin, 'tls'),
   };
 }
 

@@ -57,6 +57,8 @@ export interface ChainInput {
   readonly match: ChainMatchInput;
   /** TLS that ends here; absent: the bytes are taken as they come. */
   readonly tls?: ChainTlsInput;
+  /** Who asked for the TLS, where it is not who made the chain. */
+  readonly tlsOrigin?: Origin;
   readonly filter: HttpFilterInput | TcpFilterInput;
   /** The user's rule that made it, for metadata. */
   readonly config?: ConfigIdentity;
