@@ -29,8 +29,14 @@ export function isOfGatewayApi({ annotations }: Annotated): boolean {
   return annotations[annotationsOfGateways.semantics] === 'gateway';
 }
 
-export function isGatewayApiRoute({ annotations }: Annotated): boolean {
-  return annotations[annotationsOfGateways.routeSemantics] === 'gateway';
+export function isGatewayApiRoute(config: Annotated): boolean {
+  return routeSemanticsOf(config) === 'gateway';
+}
+
+/** What a VirtualService was made of: an HTTPRoute and the like, or an Ingress; undefined for a user's own. */
+export function routeSemanticsOf({ annotations }: Annotated): 'gateway' | 'ingress' | undefined {
+  const semantics = annotations[annotationsOfGateways.routeSemantics];
+  return semantics === 'gateway' || semantics === 'ingress' ? semantics : undefined;
 }
 
 /** Whether a VirtualService was made of a TLSRoute: its `tls` rules are for terminated TLS, too. */

@@ -1,6 +1,7 @@
 // What a sidecar may call: the egress listeners of the Sidecar that governs it, and what each of them imports.
 import type { SidecarConfig, VirtualServiceConfig } from '../config/config.ts';
 import { originOf } from '../config/config.ts';
+import { isGatewayApiRoute } from '../model/gateway-origin.ts';
 import type { Hostname } from '../model/hostname.ts';
 import { hostnameCovers, hostnamesOverlap, resolveHost } from '../model/hostname.ts';
 import type { Origin } from '../model/origin.ts';
@@ -108,7 +109,7 @@ export function listenerServices(world: World, listener: EgressListener): readon
 
 /**
  * The VirtualServices bound to `mesh` that a listener imports, oldest first: a host of each and an
- * imported host of its namespace cover one another.
+ * imported host of its namespace cover one another; of Gateway API routes the imported host must be the wider.
  */
 export function listenerVirtualServices(
   world: World,
@@ -179,8 +180,9 @@ function importsVirtualService(
   config: VirtualServiceConfig,
 ): boolean {
   const { domainSuffix } = world.meshConfig();
+  const matches = isGatewayApiRoute(config) ? hostnameCovers : hostnamesOverlap;
   return (config.spec.hosts ?? []).some((host) =>
-    importsHost(hosts, config.namespace, resolveHost(host, config.namespace, domainSuffix), hostnamesOverlap),
+    importsHost(hosts, config.namespace, resolveHost(host, config.namespace, domainSuffix), matches),
   );
 }
 

@@ -10,6 +10,7 @@ import {
   DirectResponseActionSchema,
   RedirectAction_RedirectResponseCode,
   RedirectActionSchema,
+  RouteAction_ClusterNotFoundResponseCode,
   RouteActionSchema,
 } from '../../api/gen/envoy/config/route/v3/route_components_pb.js';
 import { durationOf, percentOf, runtimePercent, wholePercentOf } from '../proto-values.ts';
@@ -54,7 +55,7 @@ export function buildRouteAction(input: RuleRouteInput): RouteAction {
   const retryPolicy = buildRetryPolicy(rule.retries, shares.length === 1 && hashPolicy.length > 0);
   const authority = hostRewriteOf(rule);
   return create(RouteActionSchema, {
-    ...rewriteOf(rule.rewrite),
+    ...(input.semantics === 'gateway' ? gatewayApiAction(input) : rewriteOf(rule.rewrite)),
     ...(timeout === undefined ? {} : { timeout, maxGrpcTimeout: timeout }),
     ...(retryPolicy === undefined ? {} : { retryPolicy }),
     ...(authority === '' ? {} : { hostRewriteSpecifier: { case: 'hostRewriteLiteral', value: authority } }),
@@ -144,6 +145,26 @@ function hostRewriteOf(rule: HttpRule): string {
   const ofRule = authorityOf(rule.headers);
   if (ofRule !== '' || (rule.route ?? []).length !== 1) return ofRule;
   return authorityOf(rule.route?.[0]?.headers);
+}
+
+/**
+ * A backend that does not exist is answered with 500, and the prefix `/` in place of a longer one takes that
+ * one away together with the slash behind it. Source: Gateway API, "HTTPBackendRef" and "HTTPPathModifier".
+ */
+function gatewayApiAction({ rule, match }: RuleRouteInput): RouteActionInit {
+  const prefix = (match?.uri?.prefix ?? '').replace(/\/$/, '');
+  const takesAway = rule.rewrite?.uri === '/' && rule.rewrite.uriRegexRewrite === undefined;
+  return {
+    clusterNotFoundResponseCode: RouteAction_ClusterNotFoundResponseCode.INTERNAL_SERVER_ERROR,
+    ...(takesAway
+      ? {
+          regexRewrite: {
+            pattern: { regex: `^${prefix.replaceAll(/[\\.+*?()|[\]{}^$]/g, '\\$&')}(/?)(.*)` },
+            substitution: '/\\2',
+          },
+        }
+      : rewriteOf(rule.rewrite)),
+  };
 }
 
 /** Envoy replaces what was matched: the prefix, or with an exact or regex match the whole path. */

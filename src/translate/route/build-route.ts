@@ -79,7 +79,7 @@ function ruleRoute(input: RuleRouteInput): Route {
   const onlyOperations = headerOperations(only);
   return create(RouteSchema, {
     name: routeName(input),
-    match: buildRouteMatch(match),
+    match: buildRouteMatch(match, input.semantics !== undefined),
     action: actionOf(input),
     metadata: configMetadata(virtualService),
     decorator: { operation: operationOf(input) },
@@ -119,7 +119,8 @@ function actionOf(input: RuleRouteInput): Route['action'] {
  * Source: Istio `GetRouteOperation`.
  */
 function operationOf(input: RuleRouteInput): string {
-  const path = pathPattern(input.match);
+  const isWhole = input.semantics !== undefined && ![undefined, '/'].includes(input.match?.uri?.prefix);
+  const path = isWhole ? '/*' : pathPattern(input.match);
   if (isForwarding(input.rule) && input.rule.route?.length === 1) {
     const cluster = parseClusterName(input.clusters[0] ?? '');
     if (cluster !== undefined) return `${cluster.hostname}:${cluster.servicePort}${path}`;
@@ -149,7 +150,7 @@ function serviceRoute(input: ServiceRouteInput): Route {
 
 function catchAllRoute(input: CatchAllRouteInput): Route {
   const match = { pathSpecifier: { case: 'prefix' as const, value: '/' } };
-  if (input.to !== 'original-destination') {
+  if (input.to === 'nowhere' || input.to === 'no-destination') {
     const told = input.to === 'no-destination';
     return create(RouteSchema, {
       name: 'block_all',

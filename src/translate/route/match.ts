@@ -15,8 +15,11 @@ import type { HttpMatch, StringMatch } from './route-input.ts';
 type StringMatcherInit = MessageInitShape<typeof StringMatcherSchema>;
 type HeaderMatcherInit = MessageInitShape<typeof HeaderMatcherSchema>;
 
-/** The match of a rule; everything below `/` where the rule has none. */
-export function buildRouteMatch(match: HttpMatch | undefined): RouteMatch {
+/**
+ * The match of a rule; everything below `/` where the rule has none. `wholeSegments`: a prefix ends at a slash
+ * of the path or at its end, as Kubernetes means it.
+ */
+export function buildRouteMatch(match: HttpMatch | undefined, wholeSegments = false): RouteMatch {
   if (match === undefined) return create(RouteMatchSchema, { pathSpecifier: { case: 'prefix', value: '/' } });
   const wanted = Object.entries(match.headers ?? {});
   const unwanted = Object.entries(match.withoutHeaders ?? {});
@@ -25,7 +28,7 @@ export function buildRouteMatch(match: HttpMatch | undefined): RouteMatch {
     ...unwanted.flatMap(([name, value]) => (isClaim(name) ? [] : [absentHeaderMatcher(name, value)])),
   ].sort((a, b) => compare(a.name ?? '', b.name ?? ''));
   return create(RouteMatchSchema, {
-    pathSpecifier: pathSpecifierOf(match.uri),
+    pathSpecifier: pathSpecifierOf(match.uri, wholeSegments),
     caseSensitive: match.ignoreUriCase !== true,
     headers: [
       ...named,
@@ -128,8 +131,11 @@ function queryMatcher(
 
 function pathSpecifierOf(
   uri: StringMatch | undefined,
+  wholeSegments: boolean,
 ): NonNullable<MessageInitShape<typeof RouteMatchSchema>['pathSpecifier']> {
   if (uri?.exact !== undefined) return { case: 'path', value: uri.exact };
+  if (uri?.prefix !== undefined && wholeSegments && uri.prefix !== '/')
+    return { case: 'pathSeparatedPrefix', value: uri.prefix.replace(/\/$/, '') };
   if (uri?.prefix !== undefined) return { case: 'prefix', value: uri.prefix };
   if (uri?.regex !== undefined) return { case: 'safeRegex', value: { regex: uri.regex } };
   return { case: 'prefix', value: '/' };

@@ -27,6 +27,9 @@ export type ConsistentHash =
   | { readonly kind: 'source-ip' }
   | { readonly kind: 'query-parameter'; readonly name: string };
 
+/** `gateway`: of the Kubernetes Gateway API. `ingress`: of an Ingress. Prefixes end at a slash in both. */
+export type RouteSemantics = 'gateway' | 'ingress';
+
 /** One rule of a VirtualService under one of its matches: one Envoy route. */
 export interface RuleRouteInput {
   readonly kind: 'rule';
@@ -34,6 +37,8 @@ export interface RuleRouteInput {
   /** Absent: the rule has no `match`, everything meets it. */
   readonly match?: HttpMatch;
   readonly virtualService: ConfigIdentity;
+  /** Absent: a user's VirtualService. Else what it was made of, whose rules mean a little else. */
+  readonly semantics?: RouteSemantics;
   /** Place of the match, or of the rule where it has none. */
   readonly origin: Origin;
   /** Place of the rule: a delegate's may have a match of its root. */

@@ -4,6 +4,7 @@ import type { VirtualServiceConfig } from '../../config/config.ts';
 import { originOf } from '../../config/config.ts';
 import { formatClusterName } from '../../model/cluster-name.ts';
 import { resolveGatewayName } from '../../model/gateway-name.ts';
+import { routeSemanticsOf } from '../../model/gateway-origin.ts';
 import { resolveHost } from '../../model/hostname.ts';
 import type { Service } from '../../model/service.ts';
 import { labelsMatch } from '../../model/service.ts';
@@ -191,12 +192,14 @@ function routeInput(
   context: RuleContext,
 ): RuleRouteInput {
   const { version, namespace, name } = config;
+  const semantics = routeSemanticsOf(config);
   const matchPath = matchIndex === undefined ? [] : ['match', matchIndex];
   return {
     kind: 'rule',
     rule,
     ...(match === undefined ? {} : { match }),
     virtualService: { kind: 'VirtualService', version, namespace, name },
+    ...(semantics === undefined ? {} : { semantics }),
     origin: originOf(config, 'spec', 'http', ruleIndex, ...matchPath),
     ruleOrigin: originOf(config, 'spec', 'http', ruleIndex),
     clusters: (resolved?.routes ?? []).map(({ cluster }) => cluster),

@@ -4,6 +4,7 @@ import type { VirtualServiceConfig } from '../../config/config.ts';
 import { originOf } from '../../config/config.ts';
 import { formatClusterName } from '../../model/cluster-name.ts';
 import { meshGateway } from '../../model/gateway-name.ts';
+import { isGatewayApiRoute } from '../../model/gateway-origin.ts';
 import type { Hostname } from '../../model/hostname.ts';
 import type { Origin } from '../../model/origin.ts';
 import { isHttp, isSniffed } from '../../model/protocol.ts';
@@ -111,8 +112,11 @@ function httpProxyRoutes(
           sorted(hostsOfEveryPort(world, view, listener)),
         );
   // The connection was made to the proxy itself: passed on to its destination it would come back, for ever.
-  // An egress proxy can be reached whatever the client wanted.
-  const isLost = name === httpProxyRouteName && egressProxyCluster(world, scope) === undefined;
+  // An egress proxy can be reached whatever the client wanted, and so can a name that is looked up.
+  const isLost =
+    name === httpProxyRouteName &&
+    egressProxyCluster(world, scope) === undefined &&
+    outboundTrafficPolicyOf(world, scope) !== 'ALLOW_ANY_DYNAMIC_DNS';
   const last = isLost ? catchAll('no-destination') : catchAllHost(world, scope);
   return { name, virtualHosts: [...virtualHosts, last], ignorePortInHostMatching: false };
 }
@@ -202,6 +206,7 @@ function virtualServiceDrafts(
     const hosts = claimHosts(index, config, names, domainSuffix);
     const routable = hosts.services.filter((name) => services.get(name)?.ports.some(isRoutableOn(port)));
     if (routable.length === 0 && port !== 80) continue;
+    if (isGatewayApiRoute(config) && !concerns(config, scope, routable, services)) continue;
     for (const hostname of [...hosts.others, ...routable]) {
       // Validation lets it stand for gateways alone: here it would be a second catch-all, which Envoy refuses.
       if (hostname === '*') continue;
@@ -210,6 +215,17 @@ function virtualServiceDrafts(
     }
   }
   return drafts;
+}
+
+/** Routes of the Gateway API are for clients of their own namespace, or for services of it. */
+function concerns(
+  config: VirtualServiceConfig,
+  scope: ProxyScope,
+  hosts: readonly Hostname[],
+  services: ReadonlyMap<Hostname, Service>,
+): boolean {
+  const { namespace } = config;
+  return hosts.some((host) => [services.get(host)?.namespace, scope.node.namespace].includes(namespace));
 }
 
 /** The services that no VirtualService has claimed. */

@@ -2,6 +2,7 @@
 import type { VirtualServiceConfig } from '../../config/config.ts';
 import { configKey } from '../../config/config.ts';
 import type { MeshConfig } from '../../config/mesh-config.ts';
+import { isGatewayApiRoute } from '../../model/gateway-origin.ts';
 import type { Hostname } from '../../model/hostname.ts';
 import { compareSpecificity, hostnameCovers, hostnamesOverlap, isWildcard } from '../../model/hostname.ts';
 import type { EgressListener } from '../egress-listeners.ts';
@@ -13,13 +14,19 @@ import { virtualServiceHosts } from './rules.ts';
 
 /**
  * Those that only the proxy's namespace sees come first, then those exported to named namespaces, then
- * those for everybody; each by age. Source: Istio `virtualServiceIndex`.
+ * those for everybody; each by age, but Gateway API routes of the client's namespace (where one is given) before
+ * others of their kind. Source: Istio `virtualServiceIndex`, `SelectVirtualServices`.
  */
 export function byVisibility(
   configs: readonly VirtualServiceConfig[],
   defaultExportTo: readonly string[],
+  clientNamespace?: string,
 ): readonly VirtualServiceConfig[] {
-  const ranks = new Map(configs.map((config) => [config, visibilityRank(config, defaultExportTo)]));
+  const rank = (config: VirtualServiceConfig): number => {
+    const isOwnRoute = config.namespace === clientNamespace && isGatewayApiRoute(config);
+    return visibilityRank(config, defaultExportTo) - (isOwnRoute ? 0.5 : 0);
+  };
+  const ranks = new Map(configs.map((config) => [config, rank(config)]));
   return [...configs].sort((a, b) => (ranks.get(a) ?? 0) - (ranks.get(b) ?? 0));
 }
 
@@ -36,22 +43,23 @@ export interface VirtualServiceIndex {
 export function virtualServiceIndex(world: World, scope: ProxyScope): VirtualServiceIndex {
   const view = outboundScope(world, scope);
   return world.derive(`virtual-service-index/${view.key}`, () =>
-    indexOf(visibleVirtualServices(world, view), world.meshConfig()),
+    indexOf(visibleVirtualServices(world, view), world.meshConfig(), view.node.namespace),
   );
 }
 
 /** Of those that one egress listener imports. */
 export function listenerVirtualServiceIndex(world: World, listener: EgressListener): VirtualServiceIndex {
   return world.derive(`listener-virtual-service-index/${listener.key}`, () =>
-    indexOf(listenerVirtualServices(world, listener), world.meshConfig()),
+    indexOf(listenerVirtualServices(world, listener), world.meshConfig(), listener.namespace),
   );
 }
 
 function indexOf(
   configs: readonly VirtualServiceConfig[],
   { domainSuffix, defaultVirtualServiceExportTo }: MeshConfig,
+  namespace: string,
 ): VirtualServiceIndex {
-  const ordered = byVisibility(configs, defaultVirtualServiceExportTo);
+  const ordered = byVisibility(configs, defaultVirtualServiceExportTo, namespace);
   const places = new Map<Hostname, number[]>();
   for (const [place, config] of ordered.entries()) {
     for (const host of new Set(virtualServiceHosts(config, domainSuffix))) {
@@ -116,6 +124,10 @@ export function claimHosts(
     else others.push(host);
   }
   for (const host of hosts.filter(isWildcard)) {
+    if (isGatewayApiRoute(config)) {
+      others.push(host);
+      continue;
+    }
     const covered = [...services].filter((service) => hostnamesOverlap(host, service));
     if (covered.length === 0) others.push(host);
     for (const service of covered) {
