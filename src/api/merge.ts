@@ -1,6 +1,7 @@
 // Merging of messages as protobuf merges them: what the patches of EnvoyFilters mean by MERGE.
 import type { DescField, DescMessage, DescOneof, Message, MessageShape } from '@bufbuild/protobuf';
 import { clone } from '@bufbuild/protobuf';
+import { FeatureSet_FieldPresence } from '@bufbuild/protobuf/wkt';
 
 export interface MergeOptions {
   /** Lists that `from` has stand in for those of `into`; without it they are appended. */
@@ -66,14 +67,11 @@ function isSet(field: DescField, value: unknown): boolean {
     case 'enum':
       if (value === undefined) return false;
       // Without `optional` a zero value is not set.
-      return Number(field.presence) !== implicitPresence || !isZero(value);
+      return field.presence !== FeatureSet_FieldPresence.IMPLICIT || !isZero(value);
     default:
       return field satisfies never;
   }
 }
-
-/** google.protobuf.FeatureSet.FieldPresence.IMPLICIT */
-const implicitPresence = 2;
 
 /** What a field holds after `value`, which is set, was merged over `known`. */
 function merge(field: DescField, known: unknown, value: unknown, options: MergeOptions): unknown {

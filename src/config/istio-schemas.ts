@@ -1,6 +1,6 @@
 // The structural schemas of Istio's kinds: generated from the CRDs, refined by what the generator loses.
 import generated from '../api/gen/istio-schemas.json' with { type: 'json' };
-import type { ObjectSchema, Schema } from './schema.ts';
+import type { Schema } from './schema.ts';
 
 export interface IstioKind {
   readonly group: string;
@@ -57,6 +57,15 @@ const durationFields = new Set([
 /** Numbers that may have a fraction, as `field` or `parent.field`; all others are integers. */
 const fractionFields = new Set(['value', 'aggression', 'minimumPercent', 'retryBudget.percent']);
 
+/** Numbers that may be negative. */
+const signedFields = new Set(['priority']);
+
+/** Values of Istio 1.32 that the published CRD package does not have yet, by the name of the field. */
+const newerValues: Readonly<Record<string, { readonly beside: string; readonly values: readonly string[] }>> =
+  {
+    operation: { beside: 'INSERT_FIRST', values: ['MERGE_AND_REPLACE_LIST'] },
+  };
+
 /**
  * Fields of Istio 1.32 that the published CRD package does not have yet, by the name of the object that
  * they stand in and one of the fields beside them.
@@ -77,6 +86,15 @@ const newerFields: readonly {
       },
     },
   },
+  {
+    // Of servers: Gateways and Sidecar.ingress.
+    parent: 'tls',
+    beside: 'serverCertificate',
+    fields: {
+      insecureSkipVerify: { type: 'boolean' },
+      ecdhCurves: { type: 'array', items: { type: 'string' } },
+    },
+  },
   { parent: 'redirect', beside: 'redirectCode', fields: { prefixRewrite: { type: 'string' } } },
 ];
 
@@ -91,9 +109,10 @@ function refine(schema: GeneratedSchema, name: string, parent: string): Schema {
       return { type: 'array', items: refine(schema.items, name, parent) };
     case 'number':
       if (fractionFields.has(name) || fractionFields.has(`${parent}.${name}`)) return { type: 'number' };
+      if (signedFields.has(name)) return { type: 'integer', min: -2_147_483_648, max: 2_147_483_647 };
       return { type: 'integer', min: 0, max: 4_294_967_295 };
     case 'string':
-      if (schema.enum !== undefined) return { type: 'string', enum: schema.enum };
+      if (schema.enum !== undefined) return { type: 'string', enum: withNewer(schema.enum, name) };
       return { type: durationFields.has(name) ? 'duration' : 'string' };
     case 'boolean':
     case 'int-or-string':
@@ -103,7 +122,15 @@ function refine(schema: GeneratedSchema, name: string, parent: string): Schema {
   return { type };
 }
 
-function refineObject(schema: GeneratedSchema & { type: 'object' }, name: string): ObjectSchema {
+function withNewer(values: string[], name: string): readonly string[] {
+  const newer = newerValues[name];
+  return newer !== undefined && values.includes(newer.beside) ? [...values, ...newer.values] : values;
+}
+
+function refineObject(schema: GeneratedSchema & { type: 'object' }, name: string): Schema {
+  // What the CRD leaves open: the value of an EnvoyFilter's patch.
+  if (Object.keys(schema.properties).length === 0 && name === 'value')
+    return { type: 'object', properties: {}, required: [], open: true };
   const properties = Object.entries(schema.properties).map(
     ([field, value]) => [field, refine(value, field, name)] as const,
   );

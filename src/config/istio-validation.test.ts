@@ -30,6 +30,9 @@ const kinds = new Set([
   'ServiceEntry',
   'WorkloadEntry',
   'Sidecar',
+  'EnvoyFilter',
+  'ProxyConfig',
+  'WorkloadGroup',
 ]);
 
 test.skipIf(folder === undefined)('readText: judges as Istio does (C14.03)', (context) => {

@@ -45,7 +45,15 @@ export interface ProxyNode {
   /** LOOPBACK gateways only: where they also listen (metadata FAIRLEAD_GATEWAY_BINDS). */
   readonly gatewayBinds?: readonly GatewayBind[];
   readonly adminPort: number;
+  /** Names of Istio's own extensions (`istio.*`) that the proxy says it has; stock Envoy has none. */
+  readonly istioExtensions?: readonly string[];
+  /** The Kubernetes node that it runs on (metadata NODE_NAME). */
+  readonly nodeName?: string;
   readonly http10: boolean;
+  /** Go notation: when its silent connections are closed (metadata IDLE_TIMEOUT); undefined: Envoy's hour. */
+  readonly idleTimeout?: string;
+  /** Node metadata whose values are texts, for EnvoyFilters that look at them; absent: none. */
+  readonly metadata?: Readonly<Record<string, string>>;
   /** True: it may not listen on ports below 1024 (metadata UNPRIVILEGED_POD). */
   readonly unprivileged?: boolean;
   /**

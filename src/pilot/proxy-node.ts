@@ -3,6 +3,7 @@
 import { isIP } from 'node:net';
 import type { JsonObject, JsonValue } from '@bufbuild/protobuf';
 import type { Node } from '../api/gen/envoy/config/core/v3/base_pb.js';
+import { parseDurationNs } from '../model/duration.ts';
 import type { GatewayBind, InterceptionMode, ProxyNode, ProxyType } from '../model/proxy-node.ts';
 import { StreamError, grpcStatus } from '../xds/server/ads-server.ts';
 
@@ -17,7 +18,10 @@ export function parseProxyNode(node: Node): ProxyNode {
   if (appAddress !== '') checkAddress('metadata FAIRLEAD_APP_ADDRESS', appAddress);
   const httpProxyPort = port(metadata, 'FAIRLEAD_HTTP_PROXY_PORT');
   const gatewayBinds = strings(metadata, 'FAIRLEAD_GATEWAY_BINDS').map(parseGatewayBind);
+  const idleTimeout = text(metadata, 'IDLE_TIMEOUT');
   const { region = '', zone = '', subZone = '' } = node.locality ?? {};
+  const istioExtensions = istioExtensionsOf(node);
+  const nodeName = text(metadata, 'NODE_NAME');
   return {
     id: node.id,
     type,
@@ -37,9 +41,16 @@ export function parseProxyNode(node: Node): ProxyNode {
     ...(httpProxyPort === undefined ? {} : { httpProxyPort }),
     ...(gatewayBinds.length === 0 ? {} : { gatewayBinds }),
     adminPort: port(metadata, 'ENVOY_ADMIN_PORT') ?? defaultAdminPort,
+    ...(istioExtensions.length === 0 ? {} : { istioExtensions }),
+    ...(nodeName === '' ? {} : { nodeName }),
     ...(isTrue(text(metadata, 'UNPRIVILEGED_POD')) ? { unprivileged: true } : {}),
     // Istio's agent writes HTTP10 as the text "1".
     http10: ['1', 'true'].includes(text(metadata, 'HTTP10')),
+    // One that is no duration is none, as in Istio.
+    ...(parseDurationNs(idleTimeout) === undefined ? {} : { idleTimeout }),
+    metadata: Object.fromEntries(
+      Object.entries(metadata).filter((entry): entry is [string, string] => typeof entry[1] === 'string'),
+    ),
     workloadCertificates: text(metadata, 'FAIRLEAD_WORKLOAD_CERTIFICATES') !== 'none',
   };
 }
@@ -103,6 +114,12 @@ function parseGatewayBind(written: string): GatewayBind {
     throw malformed(`metadata FAIRLEAD_GATEWAY_BINDS ${quote(written)}`, '<address>:<port>-><target port>');
   }
   return { address, port: Number(hostPort), targetPort: Number(targetPort) };
+}
+
+/** Envoy lists everything that is built into it. */
+function istioExtensionsOf({ extensions }: Node): readonly string[] {
+  const names = extensions.map(({ name }) => name).filter((name) => name.startsWith('istio.'));
+  return [...new Set(names)].sort();
 }
 
 /** Istio's agents send text, numbers and booleans as they please. */

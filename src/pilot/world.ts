@@ -10,7 +10,10 @@ import type {
   SidecarConfig,
   VirtualServiceConfig,
 } from '../config/config.ts';
-import { compareAge } from '../config/config.ts';
+import { compareAge, configKey } from '../config/config.ts';
+import { placeLabels, placeLabelsOf, placeLabelsOfService } from '../translate/endpoint/place-labels.ts';
+import { selectedLabelNames } from '../config/envoy-filter/select.ts';
+import { isDelegate, isRoot, withDelegates } from '../config/delegates.ts';
 import type { MeshConfig } from '../config/mesh-config.ts';
 import type { ConfigChange } from '../config/store.ts';
 import { sameConfig } from '../config/store.ts';
@@ -18,6 +21,7 @@ import { resolveGatewayName } from '../model/gateway-name.ts';
 import { servicesOfGateway } from '../model/gateway-origin.ts';
 import type { Hostname } from '../model/hostname.ts';
 import { hostnameCovers, isWildcard, resolveHost } from '../model/hostname.ts';
+import type { NetworkGateway } from '../model/network.ts';
 import type { Endpoint, Service } from '../model/service.ts';
 import { labelsMatch } from '../model/service.ts';
 import type { Registry, RegistrySources } from '../registry/registry.ts';
@@ -32,6 +36,7 @@ export const worldKinds = [
   'Endpoints',
   'EnvoyFilter',
   'Gateway',
+  'Namespace',
   'Node',
   'PeerAuthentication',
   'Pod',
@@ -67,6 +72,7 @@ export class PilotWorld implements World {
   readonly #proxyConfigs: Derived<string, readonly ProxyConfigConfig[]>;
   readonly #selectorLabels: Derived<string, readonly string[]>;
   readonly #gatewayLabels: Derived<'all', readonly string[]>;
+  readonly #placeLabels: Derived<'all', readonly string[]>;
   readonly #clientLabels: Derived<string, readonly string[]>;
   readonly #commonClientLabels: Derived<'all', readonly string[]>;
   readonly #exportedServices: Derived<string, readonly Service[]>;
@@ -106,6 +112,15 @@ export class PilotWorld implements World {
       name: 'gateway-selector-labels',
       compute: (_all: 'all') => labelNames(this.#gateways.get('all').map(({ spec }) => spec.selector)),
     });
+    this.#placeLabels = graph.derived({
+      name: 'labels-of-places',
+      compute: (_all: 'all') =>
+        sorted([
+          ...placeLabels(this.meshConfig().localityLbSetting),
+          ...this.#input<DestinationRuleConfig>('DestinationRule').values().flatMap(placeLabelsOf),
+          ...this.#registry.services().flatMap(placeLabelsOfService),
+        ]),
+    });
     this.#commonClientLabels = graph.derived({
       name: 'common-client-labels',
       compute: (_all: 'all') =>
@@ -134,8 +149,11 @@ export class PilotWorld implements World {
       compute: (namespace: string) =>
         sorted([
           ...this.#gatewayLabels.get('all'),
+          ...this.#placeLabels.get('all'),
           ...this.#clientLabels.get(namespace),
           ...labelNames(this.peerAuthentications(namespace).map(({ spec }) => spec.selector?.matchLabels)),
+          ...selectedLabelNames(this.envoyFilters(namespace)),
+          ...selectedLabelNames(this.envoyFilters(this.meshConfig().rootNamespace)),
           ...this.#registry.selectorLabelNames(namespace),
         ]),
     });
@@ -184,6 +202,10 @@ export class PilotWorld implements World {
 
   endpoints(hostname: Hostname, servicePort: number, serviceNamespace?: string): readonly Endpoint[] {
     return this.#registry.endpoints(hostname, servicePort, serviceNamespace);
+  }
+
+  networkGateways(): readonly NetworkGateway[] {
+    return this.#registry.networkGateways();
   }
 
   workloadPort(ipAddress: string, portName: string): number | undefined {
@@ -311,6 +333,7 @@ export class PilotWorld implements World {
       serviceEntries: this.#input('ServiceEntry'),
       workloadEntries: this.#input('WorkloadEntry'),
       nodes: this.#input('Node'),
+      namespaces: this.#input('Namespace'),
     };
   }
 

@@ -1,5 +1,6 @@
 // What of a proxy counts (ProxyScope), and what such a proxy sees: its Sidecar, services and VirtualServices.
 import type { SidecarConfig, VirtualServiceConfig } from '../config/config.ts';
+import { metadataNames } from '../config/envoy-filter/select.ts';
 import type { MeshConfig } from '../config/mesh-config.ts';
 import { formatClusterName } from '../model/cluster-name.ts';
 import { meshGateway } from '../model/gateway-name.ts';
@@ -7,6 +8,7 @@ import type { Hostname } from '../model/hostname.ts';
 import type { ProxyNode } from '../model/proxy-node.ts';
 import type { Service } from '../model/service.ts';
 import { labelsMatch } from '../model/service.ts';
+import { labelsWithPlace } from './endpoint/place-labels.ts';
 import type { EgressListener } from './egress-listeners.ts';
 import {
   egressListenersOf,
@@ -14,24 +16,29 @@ import {
   listenerServices,
   listenerVirtualServices,
 } from './egress-listeners.ts';
+import { envoyFiltersNear } from './envoy-filter/patches.ts';
 import type { ProxyScope } from './resource.ts';
 import type { World } from './world.ts';
 
 /**
  * Reduces a node to what its configuration depends on: `scope.node` keeps only labels that a selector
- * mentions; id, pod, workload and service account are emptied; and an address that cannot
+ * mentions, and metadata that an EnvoyFilter does; id, pod, workload and service account are emptied; and an address that cannot
  * matter becomes the unspecified address of its family. It matters where the proxy binds to it
  * (LOOPBACK, NONE), where a service names it as an endpoint, and where a named target port must be
  * looked up on the workload. So the replicas of a Deployment share one scope.
  */
 export function proxyScope(world: World, node: ProxyNode): ProxyScope {
   const labels = relevantLabels(world, node);
+  const { metadata, ...others } = node;
   const canonical: ProxyNode = {
-    ...node,
+    ...others,
+    ...relevantMetadata(world, node.namespace, metadata),
     id: '',
     podName: '',
     workloadName: '',
     serviceAccount: '',
+    // What counts of it is among the labels.
+    nodeName: '',
     labels,
     ipAddresses: addressMatters(world, node, labels) ? node.ipAddresses : node.ipAddresses.map(unspecified),
   };
@@ -212,7 +219,7 @@ function isNamespaceWide(sidecar: SidecarConfig): boolean {
 }
 
 function relevantLabels(world: World, node: ProxyNode): Readonly<Record<string, string>> {
-  return pick(node.labels, world.selectorLabelNames(node.namespace));
+  return pick(labelsWithPlace(node), world.selectorLabelNames(node.namespace));
 }
 
 function pick(
@@ -230,6 +237,18 @@ function pick(
 /** The address of its family that means none. */
 function unspecified(address: string): string {
   return address.includes(':') ? '::' : '0.0.0.0';
+}
+
+function relevantMetadata(
+  world: World,
+  namespace: string,
+  metadata: ProxyNode['metadata'] = {},
+): Pick<ProxyNode, 'metadata'> {
+  const names = metadataNames(envoyFiltersNear(world, namespace)).filter((name) =>
+    Object.hasOwn(metadata, name),
+  );
+  if (names.length === 0) return {};
+  return { metadata: Object.fromEntries(names.map((name) => [name, metadata[name] ?? ''])) };
 }
 
 function addressMatters(world: World, node: ProxyNode, labels: Readonly<Record<string, string>>): boolean {

@@ -1,6 +1,7 @@
 // The semantic validator of each kind that has one.
 import { kubeGatewayKind } from '../config.ts';
 import { validateDestinationRule } from './destination-rule.ts';
+import { validateEnvoyFilter } from './envoy-filter.ts';
 import { validateGateway } from './gateway.ts';
 import {
   validateBackendTlsPolicy,
@@ -26,11 +27,13 @@ import {
   validateWorkload,
 } from './kube.ts';
 import { validatePeerAuthentication } from './peer-authentication.ts';
+import { validateProxyConfig } from './proxy-config.ts';
 import { validateServiceEntry } from './service-entry.ts';
 import { validateSidecar } from './sidecar.ts';
 import type { Validator } from './validator.ts';
 import { validateVirtualService } from './virtual-service.ts';
 import { validateWorkloadEntry } from './workload-entry.ts';
+import { validateWorkloadGroup } from './workload-group.ts';
 
 export const validators: Readonly<Record<string, Validator>> = {
   BackendTLSPolicy: validateBackendTlsPolicy,
@@ -39,6 +42,7 @@ export const validators: Readonly<Record<string, Validator>> = {
   DestinationRule: validateDestinationRule,
   EndpointSlice: validateEndpointSlice,
   Endpoints: validateEndpoints,
+  EnvoyFilter: validateEnvoyFilter,
   GRPCRoute: validateGrpcRoute,
   Gateway: validateGateway,
   GatewayClass: validateGatewayClass,
@@ -48,6 +52,7 @@ export const validators: Readonly<Record<string, Validator>> = {
   ListenerSet: validateListenerSet,
   PeerAuthentication: validatePeerAuthentication,
   Pod: validatePod,
+  ProxyConfig: validateProxyConfig,
   ReferenceGrant: validateReferenceGrant,
   Secret: validateSecret,
   Service: validateService,
@@ -58,4 +63,5 @@ export const validators: Readonly<Record<string, Validator>> = {
   TLSRoute: validateTlsRoute,
   VirtualService: validateVirtualService,
   WorkloadEntry: validateWorkloadEntry,
+  WorkloadGroup: validateWorkloadGroup,
 };
