@@ -16,7 +16,7 @@ import { proxyNode, worldOf } from '../test/support/world.ts';
 import { configsOf, randomMesh } from './generate-mesh.ts';
 import { Draw } from './random.ts';
 
-const meshes = 150;
+const meshes = 60;
 const kinds = Object.values(translate) as unknown as readonly AnyResourceKind[];
 const nodes: readonly Partial<ProxyNode>[] = [
   { labels: { app: 'a', version: 'v1' }, ipAddresses: ['10.1.0.1'] },
@@ -136,7 +136,9 @@ function isOurs(world: World, { namespace = 'default' }: Partial<ProxyNode>, nam
   if (direction !== 'outbound') return true;
   const service = world.service(hostname, namespace);
   if (service === undefined || service.resolution === 'alias') return false;
-  const served = service.ports.find(({ port, protocol }) => port === Number(portText) && protocol !== 'UDP');
+  const served = service.ports.find(
+    ({ servicePort, protocol }) => servicePort === Number(portText) && protocol !== 'UDP',
+  );
   if (served === undefined) return false;
   return (
     subset === '' ||

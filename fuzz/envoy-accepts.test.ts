@@ -1,0 +1,153 @@
+// Stock Envoy under our control plane, over every config that we have: it must refuse nothing.
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { renderBootstrap } from '../src/agent/bootstrap.ts';
+import type { NodeIdentity } from '../src/agent/node-identity.ts';
+import { defaultNodeIdentity } from '../src/agent/node-identity.ts';
+import { LoggerRegistry } from '../src/base/logger.ts';
+import { defaultMeshConfig } from '../src/config/mesh-config.ts';
+import { readText } from '../src/config/reader.ts';
+import { ConfigStore } from '../src/config/store.ts';
+import { configKey } from '../src/config/config.ts';
+import type { Pilot } from '../src/pilot/pilot.ts';
+import { startPilot } from '../src/pilot/pilot.ts';
+import { readCases } from '../conformance/case.ts';
+import { corpus } from '../test/fields/corpus.ts';
+import { readGoldenCases } from '../test/support/golden.ts';
+import type { ProxyProcess } from '../test/support/proxy-process.ts';
+import { startProxyProcess } from '../test/support/proxy-process.ts';
+import { needs } from '../test/support/tools.ts';
+import { waitFor } from '../test/support/wait.ts';
+import { randomMesh } from './generate-mesh.ts';
+
+const meshes = 40;
+const ports = { sidecar: 22993, gateway: 22994, outbound: 22995, inbound: 22996 };
+
+interface Corpus {
+  readonly name: string;
+  readonly config: string;
+}
+
+/** All that we have: golden and field cases, conformance cases, and random meshes. */
+function everything(): readonly Corpus[] {
+  const root = join(import.meta.dirname, '..');
+  return [
+    ...readGoldenCases(join(root, 'test/golden')),
+    ...corpus(),
+    ...readCases(join(root, 'conformance/cases')),
+    ...Array.from({ length: meshes }, (_, index) => ({
+      name: `random mesh ${index + 1}`,
+      config: randomMesh(index + 1).join('---\n'),
+    })),
+  ];
+}
+
+describe.skipIf(needs('envoy'))('stock Envoy over ADS', () => {
+  const store = new ConfigStore();
+  const refusals: string[] = [];
+  let pilot: Pilot;
+  const proxies: ProxyProcess[] = [];
+
+  beforeAll(async () => {
+    pilot = await startPilot({
+      store,
+      loggers: new LoggerRegistry({ level: 'off' }),
+      grpcAddress: '127.0.0.1:0',
+      httpAddress: '127.0.0.1:0',
+      meshConfig: {
+        ...defaultMeshConfig,
+        proxyListenPort: ports.outbound,
+        proxyInboundListenPort: ports.inbound,
+      },
+    });
+    proxies.push(
+      await startEnvoy('sidecar', {
+        type: 'sidecar',
+        namespace: 'default',
+        labels: { app: 'a', version: 'v1' },
+        ipAddresses: ['10.1.0.1'],
+        interception: { mode: 'redirect' },
+      }),
+      await startEnvoy('gateway', {
+        type: 'router',
+        namespace: 'istio-system',
+        labels: { istio: 'ingressgateway', app: 'gateway' },
+        // An address of its own: it binds what Gateways say.
+        ipAddresses: ['127.109.250.1'],
+        interception: { mode: 'loopback', httpProxyPort: 0, gatewayBinds: [] },
+      }),
+    );
+  });
+
+  afterAll(async () => {
+    await Promise.all(proxies.map((proxy) => proxy.stop()));
+    await pilot.close();
+  });
+
+  async function startEnvoy(
+    place: 'sidecar' | 'gateway',
+    identity: Partial<NodeIdentity>,
+  ): Promise<ProxyProcess> {
+    const adminPort = ports[place];
+    const bootstrap = renderBootstrap({
+      node: {
+        ...defaultNodeIdentity,
+        podName: place,
+        workloadName: place,
+        ...identity,
+      },
+      discovery: { address: '127.0.0.1', port: pilot.grpcPort },
+      adminPort,
+    });
+    const admin = { ...(bootstrap['admin'] as object), address: address('127.0.0.1', adminPort) };
+    // With certificates, so that everything that speaks of them is sent; nobody answers for the secrets.
+    const node = bootstrap['node'] as { metadata: Record<string, unknown> };
+    delete node.metadata['FAIRLEAD_WORKLOAD_CERTIFICATES'];
+    const resources = bootstrap['static_resources'] as { clusters: unknown[] };
+    const secrets = {
+      name: 'sds-grpc',
+      type: 'STATIC',
+      typed_extension_protocol_options: {
+        'envoy.extensions.upstreams.http.v3.HttpProtocolOptions': {
+          '@type': 'type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions',
+          explicit_http_config: { http2_protocol_options: {} },
+        },
+      },
+      load_assignment: {
+        cluster_name: 'sds-grpc',
+        endpoints: [{ lb_endpoints: [{ endpoint: { address: address('127.0.0.1', 9) } }] }],
+      },
+    };
+    return startProxyProcess(
+      'envoy',
+      JSON.stringify({
+        ...bootstrap,
+        admin,
+        node,
+        static_resources: { ...resources, clusters: [...resources.clusters, secrets] },
+      }),
+      adminPort,
+    );
+  }
+
+  test('every golden, field and conformance case, and random meshes: no resource is refused (B2.02, C13.06)', async () => {
+    await waitFor('both proxies', () => pilot.connections.size === 2 || undefined);
+    for (const { name, config } of everything()) {
+      const { configs } = readText(`${name}.yaml`, config);
+      const keys = new Set(configs.map(configKey));
+      const gone = store.keysOf('corpus').filter((key) => !keys.has(key));
+      store.applyBatch('corpus', configs, gone);
+      await waitFor(`the proxies to have ${name}`, () =>
+        [...pilot.connections].every((connection) => connection.isSettled()) ? true : undefined,
+      );
+      for (const connection of pilot.connections)
+        for (const refusal of connection.refusals()) refusals.push(`${name}: ${JSON.stringify(refusal)}`);
+    }
+    expect(refusals).toEqual([]);
+  }, 240_000);
+});
+
+function address(host: string, port: number): unknown {
+  return { socket_address: { address: host, port_value: port } };
+}
