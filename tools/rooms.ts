@@ -91,6 +91,7 @@ export const rooms: Readonly<Record<string, Room>> = {
       'analysis',
       'api',
       'base',
+      'collections',
       'config',
       'echo',
       'explain',

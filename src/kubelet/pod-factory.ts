@@ -2,8 +2,7 @@
 // started with.
 import { dirname, resolve } from 'node:path';
 import type { BootstrapOptions } from '../agent/bootstrap.ts';
-import type { Interception, NodeIdentity, PodPort } from '../agent/node-identity.ts';
-import { defaultNodeIdentity } from '../agent/node-identity.ts';
+import type { Interception } from '../agent/node-identity.ts';
 import type { ProcessStarter } from '../agent/process.ts';
 import type { DataPlane, ProxyProcessOptions } from '../agent/proxy-process.ts';
 import { ProxyProcess } from '../agent/proxy-process.ts';
@@ -19,6 +18,7 @@ import type { Injection } from './injection.ts';
 import { decideInjection } from './injection.ts';
 import type { EventSeverity, PodTimes } from './pod.ts';
 import { LocalPod } from './pod.ts';
+import { nodeIdentity } from './pod-identity.ts';
 import { podName } from './pod-name.ts';
 import type { Workload } from './workloads.ts';
 
@@ -182,7 +182,7 @@ export class PodFactory {
   ): ProxyProcess {
     const { dataPlane, proxyLogLevel, discovery, stateDirectory, sources, starter, clock } = this.#options;
     return new ProxyProcess({
-      bootstrap: { node: this.#identityOf(workload, facts, interception), discovery },
+      bootstrap: { node: nodeIdentity(workload, facts, interception, this.#options), discovery },
       dataPlane,
       logLevel: proxyLogLevel,
       stateDirectory,
@@ -191,35 +191,5 @@ export class PodFactory {
       clock,
       ...callbacks,
     });
-  }
-
-  #identityOf({ config, kind, template, isGateway }: Workload, facts: PodFacts, interception: Interception) {
-    const containers = template.spec?.containers ?? [];
-    const ports = containers.flatMap((container) => container.ports ?? []);
-    const plural = { Deployment: 'deployments', StatefulSet: 'statefulsets', Pod: 'pods' }[kind];
-    const api = kind === 'Pod' ? 'v1' : 'apps/v1';
-    const identity: NodeIdentity = {
-      ...defaultNodeIdentity,
-      type: isGateway ? 'router' : 'sidecar',
-      ipAddresses: [facts.addresses.podIp],
-      podName: facts.name,
-      namespace: facts.namespace,
-      domainSuffix: this.#options.domainSuffix,
-      labels: facts.labels,
-      annotations: facts.annotations,
-      serviceAccount: facts.serviceAccountName,
-      workloadName: config.name,
-      owner: `kubernetes://apis/${api}/namespaces/${config.namespace}/${plural}/${config.name}`,
-      podPorts: ports.map(({ name, containerPort, protocol = 'TCP' }): PodPort => ({
-        ...(name === undefined ? {} : { name }),
-        containerPort,
-        protocol,
-      })),
-      appContainers: isGateway ? [] : containers.map(({ name }) => name),
-      meshId: this.#options.trustDomain,
-      machineName: facts.machineName,
-      interception,
-    };
-    return identity;
   }
 }
