@@ -124,7 +124,8 @@ describe.skipIf(needs('envoy'))('stock Envoy over ADS', () => {
         ...bootstrap,
         admin,
         node,
-        static_resources: { ...resources, clusters: [...resources.clusters, secrets] },
+        // Without the listeners for probes and statistics, which bind the pod's address.
+        static_resources: { clusters: [...resources.clusters, secrets] },
       }),
       adminPort,
     );
