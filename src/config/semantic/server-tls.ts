@@ -49,7 +49,7 @@ const certificateFields = [
 ] as const;
 
 /** BoringSSL's suites for TLS 1.2 and below that Istio lets through. */
-const cipherSuites: ReadonlySet<string> = new Set([
+export const cipherSuites: ReadonlySet<string> = new Set([
   'ECDHE-ECDSA-AES128-GCM-SHA256',
   'ECDHE-RSA-AES128-GCM-SHA256',
   'ECDHE-ECDSA-AES256-GCM-SHA384',
