@@ -28,9 +28,12 @@ test('readText: the fields of this slice are taken, each of the others is refuse
       '{host: a, trafficPolicy: {loadBalancer: {simple: RANDOM}, connectionPool: {tcp: {maxConnections: 1}}, outlierDetection: {interval: 1s}, tls: {mode: DISABLE}, portLevelSettings: [{port: {number: 80}, loadBalancer: {simple: ROUND_ROBIN}}]}, subsets: [{name: v1, labels: {version: v1}}]}',
     ),
   ).toEqual([]);
-  expect(spec('DestinationRule', '{host: a, trafficPolicy: {tls: {mode: SIMPLE}}}')).toEqual([
-    'spec.trafficPolicy.tls.mode: SIMPLE is not supported yet',
-  ]);
+  expect(
+    spec(
+      'DestinationRule',
+      '{host: a, trafficPolicy: {loadBalancer: {consistentHash: {useSourceIp: true}, warmup: {duration: 1s}}, connectionPool: {http: {http2KeepAlive: {interval: 1s, timeout: 1s}}}, tls: {mode: SIMPLE}, proxyProtocol: {version: V1}}}',
+    ),
+  ).toEqual([]);
   expect(
     spec(
       'Gateway',
@@ -40,9 +43,12 @@ test('readText: the fields of this slice are taken, each of the others is refuse
   expect(
     spec('Sidecar', '{egress: [{hosts: ["./*"]}], outboundTrafficPolicy: {mode: REGISTRY_ONLY}}'),
   ).toEqual([]);
-  expect(spec('Sidecar', '{egress: [{port: {number: 80, protocol: HTTP}, hosts: ["./*"]}]}')).toEqual([
-    'spec.egress[0].port: not supported yet',
-  ]);
+  expect(
+    spec(
+      'Sidecar',
+      '{ingress: [{port: {number: 80, protocol: HTTP, name: http}}], egress: [{port: {number: 80, protocol: HTTP}, bind: 127.0.0.1, captureMode: NONE, hosts: ["./*"]}]}',
+    ),
+  ).toEqual([]);
 });
 
 function hasField(schema: Schema, path: readonly string[]): boolean {

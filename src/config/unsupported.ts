@@ -15,37 +15,7 @@ interface Refusal {
   readonly unless?: readonly unknown[];
 }
 
-/** Wherever a DestinationRule has a traffic policy. */
-const policyPlaces = ['spec.trafficPolicy', 'spec.subsets.*.trafficPolicy'];
-
-const policyRefusals: readonly Refusal[] = [
-  { path: 'loadBalancer.consistentHash' },
-  { path: 'loadBalancer.localityLbSetting.distribute' },
-  { path: 'loadBalancer.localityLbSetting.failoverPriority' },
-  { path: 'loadBalancer.warmup' },
-  { path: 'loadBalancer.warmupDurationSecs' },
-  { path: 'tls.mode', unless: ['DISABLE'] },
-  { path: 'connectionPool.http.http2KeepAlive' },
-];
-
-export const unsupportedFields: Readonly<Record<string, readonly Refusal[]>> = {
-  VirtualService: [],
-  DestinationRule: policyPlaces.flatMap((place) => [
-    { path: `${place}.tunnel` },
-    { path: `${place}.proxyProtocol` },
-    ...[place, `${place}.portLevelSettings.*`].flatMap((holder) =>
-      policyRefusals.map((refusal) => ({ ...refusal, path: `${holder}.${refusal.path}` })),
-    ),
-  ]),
-  ServiceEntry: [{ path: 'spec.resolution', values: ['DYNAMIC_DNS'] }],
-  WorkloadEntry: [],
-  Sidecar: [
-    { path: 'spec.inboundConnectionPool' },
-    { path: 'spec.egress.*.port' },
-    { path: 'spec.egress.*.bind' },
-    { path: 'spec.egress.*.captureMode', unless: ['DEFAULT'] },
-  ],
-};
+export const unsupportedFields: Readonly<Record<string, readonly Refusal[]>> = {};
 
 /** Reports every field of the object that is refused. */
 export function refuseUnsupported(

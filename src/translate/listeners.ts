@@ -30,7 +30,7 @@ export function listenerInputs(world: World, scope: ProxyScope): ReadonlyMap<str
 function sidecarListeners(world: World, scope: ProxyScope): readonly ListenerInput[] {
   const special = [virtualOutbound(world, scope), httpProxy(world, scope)];
   return [
-    ...outboundListeners(world, scope),
+    ...outboundListeners(world, scope).listeners,
     ...special.filter((input) => input !== undefined),
     ...inboundListeners(world, scope),
   ];

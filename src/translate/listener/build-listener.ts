@@ -13,6 +13,7 @@ import type {
 import {
   FilterChainMatchSchema,
   FilterChainSchema,
+  FilterSchema,
   ListenerFilterChainMatchPredicateSchema,
   ListenerFilterSchema,
 } from '../../api/gen/envoy/config/listener/v3/listener_components_pb.js';
@@ -20,6 +21,7 @@ import { ListenerSchema } from '../../api/gen/envoy/config/listener/v3/listener_
 import { HttpInspectorSchema } from '../../api/gen/envoy/extensions/filters/listener/http_inspector/v3/http_inspector_pb.js';
 import { OriginalSrcSchema } from '../../api/gen/envoy/extensions/filters/listener/original_src/v3/original_src_pb.js';
 import { OriginalDstSchema } from '../../api/gen/envoy/extensions/filters/listener/original_dst/v3/original_dst_pb.js';
+import { ProxyProtocolSchema } from '../../api/gen/envoy/extensions/filters/listener/proxy_protocol/v3/proxy_protocol_pb.js';
 import { TlsInspectorSchema } from '../../api/gen/envoy/extensions/filters/listener/tls_inspector/v3/tls_inspector_pb.js';
 import { parseCidr } from '../../model/cidr.ts';
 import { configMetadata, durationOfMs, pack } from '../proto-values.ts';
@@ -36,7 +38,7 @@ import type {
   ListenerInput,
   SocketAddressInput,
 } from './listener-input.ts';
-import { buildTcpProxy, tcpProxyName } from './tcp-proxy.ts';
+import { buildServerNameLookup, buildTcpProxy, serverNameLookupName, tcpProxyName } from './tcp-proxy.ts';
 
 export function buildListener(input: ListenerInput): Built<typeof ListenerSchema> {
   const { defaultChain, accessLog } = input;
@@ -71,16 +73,22 @@ function buildChain(input: ChainInput, handshakeTimeoutMs?: number): FilterChain
     ...(handshakeTimeoutMs === undefined
       ? {}
       : { transportSocketConnectTimeout: durationOfMs(handshakeTimeoutMs) }),
-    filters: [
-      input.filter.kind === 'http'
-        ? {
-            name: httpConnectionManagerName,
-            configType: { case: 'typedConfig', value: buildHttpConnectionManager(input.filter) },
-          }
-        : { name: tcpProxyName, configType: { case: 'typedConfig', value: buildTcpProxy(input.filter) } },
-    ],
+    filters: filtersOf(input.filter),
     ...(input.config === undefined ? {} : { metadata: configMetadata(input.config) }),
   });
+}
+
+function filtersOf(filter: ChainInput['filter']): MessageInitShape<typeof FilterSchema>[] {
+  const named = (name: string, value: Any): MessageInitShape<typeof FilterSchema> => ({
+    name,
+    configType: { case: 'typedConfig', value },
+  });
+  if (filter.kind === 'http') return [named(httpConnectionManagerName, buildHttpConnectionManager(filter))];
+  const lookup = filter.serverNameLookup;
+  return [
+    ...(lookup === undefined ? [] : [named(serverNameLookupName, buildServerNameLookup(lookup))]),
+    named(tcpProxyName, buildTcpProxy(filter)),
+  ];
 }
 
 function transportSocketOf(tls: ChainTlsInput): TransportSocketInit | undefined {
@@ -112,7 +120,9 @@ function listenerFilters(input: ListenerInput): MessageInitShape<typeof Listener
       ...(filterDisabled === undefined ? {} : { filterDisabled }),
     });
   };
-  // First, for ports are matched against the original destination.
+  // Before anything else: what follows the header is the client's.
+  if (input.proxyProtocol === true) add('proxy_protocol', pack(ProxyProtocolSchema, {}));
+  // First of the others, for ports are matched against the original destination.
   if (input.originalDstFilter) add('original_dst', pack(OriginalDstSchema, {}));
   // The mark by which the routing rules of TPROXY know the proxy's own connections.
   if (input.originalSrcFilter === true) add('original_src', pack(OriginalSrcSchema, { mark: 1337 }));

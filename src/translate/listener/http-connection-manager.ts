@@ -5,6 +5,7 @@ import type { Any } from '@bufbuild/protobuf/wkt';
 import { packAny } from '../../api/any.ts';
 import { ApiVersion } from '../../api/gen/envoy/config/core/v3/config_source_pb.js';
 import { CorsSchema } from '../../api/gen/envoy/extensions/filters/http/cors/v3/cors_pb.js';
+import { FilterConfigSchema as DynamicForwardProxySchema } from '../../api/gen/envoy/extensions/filters/http/dynamic_forward_proxy/v3/dynamic_forward_proxy_pb.js';
 import { HTTPFaultSchema } from '../../api/gen/envoy/extensions/filters/http/fault/v3/fault_pb.js';
 import { RouterSchema } from '../../api/gen/envoy/extensions/filters/http/router/v3/router_pb.js';
 import type { HttpFilterSchema } from '../../api/gen/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager_pb.js';
@@ -13,9 +14,12 @@ import {
   HttpConnectionManager_ForwardClientCertDetails,
   HttpConnectionManagerSchema,
 } from '../../api/gen/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager_pb.js';
-import { durationOfMs, pack } from '../proto-values.ts';
+import { allowAnyDnsCache, dnsCacheOf } from '../dynamic-dns.ts';
+import type { ForwardClientCert } from '../../model/gateway-topology.ts';
+import { durationOf, durationOfMs, pack } from '../proto-values.ts';
 import { corsFilterName, faultFilterName } from '../route/filters.ts';
 import { buildInboundRoutes } from '../route/inbound-route.ts';
+import { buildRouteConfiguration } from '../route/route-configuration.ts';
 import { buildAccessLog } from './access-log.ts';
 import type { HttpFilterInput } from './listener-input.ts';
 
@@ -26,6 +30,7 @@ type ManagerInit = MessageInitShape<typeof HttpConnectionManagerSchema>;
 /** Source: Istio `buildHTTPConnectionManager` and the callers of it. */
 export function buildHttpConnectionManager(input: HttpFilterInput): Any {
   const noTimeout = durationOfMs(0);
+  const idleTimeout = durationOf(input.idleTimeout);
   return packAny(
     HttpConnectionManagerSchema,
     create(HttpConnectionManagerSchema, {
@@ -34,13 +39,14 @@ export function buildHttpConnectionManager(input: HttpFilterInput): Any {
       codecType: HttpConnectionManager_CodecType.AUTO,
       statPrefix: input.statPrefix,
       routeSpecifier: routeSpecifierOf(input),
-      httpFilters: httpFilters(),
+      httpFilters: httpFilters(input),
       // Streams may be silent for as long as they like: Envoy would end them after five minutes.
       streamIdleTimeout: noTimeout,
+      ...(idleTimeout === undefined ? {} : { commonHttpProtocolOptions: { idleTimeout } }),
       // Paths are compared in one form, `/a/../b` is `/b` (traps, row 1).
       normalizePath: true,
       useRemoteAddress: input.side === 'gateway',
-      xffNumTrustedHops: input.trustedProxies ?? 0,
+      xffNumTrustedHops: input.topology?.trustedProxies ?? 0,
       upgradeConfigs: [{ upgradeType: 'websocket' }],
       proxy100Continue: true,
       accessLog: input.accessLog === undefined ? [] : [buildAccessLog(input.accessLog)],
@@ -66,12 +72,21 @@ function identityOf(input: HttpFilterInput) {
     case 'gateway':
       return {
         serverName: 'istio-envoy',
-        forwardClientCertDetails: HttpConnectionManager_ForwardClientCertDetails.SANITIZE_SET,
-        setCurrentClientCertDetails: { subject: true, uri: true, dns: true, cert: true },
+        ...clientCertOf(input.topology?.forwardClientCert ?? 'SANITIZE_SET'),
       };
     default:
       return input.side satisfies never;
   }
+}
+
+/** The gateway's own words about the client's certificate come in only where the header is written. */
+function clientCertOf(mode: ForwardClientCert) {
+  const forwardClientCertDetails = HttpConnectionManager_ForwardClientCertDetails[mode];
+  if (mode !== 'SANITIZE_SET' && mode !== 'APPEND_FORWARD') return { forwardClientCertDetails };
+  return {
+    forwardClientCertDetails,
+    setCurrentClientCertDetails: { subject: true, uri: true, dns: true, cert: true },
+  };
 }
 
 function protocolOptionsOf(input: HttpFilterInput) {
@@ -86,6 +101,7 @@ function protocolOptionsOf(input: HttpFilterInput) {
 
 function routeSpecifierOf({ routes }: HttpFilterInput): NonNullable<ManagerInit['routeSpecifier']> {
   if ('inline' in routes) return { case: 'routeConfig', value: buildInboundRoutes(routes.inline) };
+  if ('table' in routes) return { case: 'routeConfig', value: buildRouteConfiguration(routes.table).message };
   return {
     case: 'rds',
     value: {
@@ -101,12 +117,22 @@ function routeSpecifierOf({ routes }: HttpFilterInput): NonNullable<ManagerInit[
 }
 
 /** The order counts: requests meet them from first to last. Authentication, authorization and telemetry join later. */
-function httpFilters(): MessageInitShape<typeof HttpFilterSchema>[] {
+function httpFilters({ dynamicDns = [] }: HttpFilterInput): MessageInitShape<typeof HttpFilterSchema>[] {
   return [
     // A fault is the network's: it comes before anything answers for the upstream.
     { name: faultFilterName, config: pack(HTTPFaultSchema, {}) },
     // Answers preflight requests, so that they never reach the upstream.
     { name: corsFilterName, config: pack(CorsSchema, {}) },
+    // The name is known to the cluster when the request comes to it.
+    ...dynamicDns.map(({ hostname, family }) => ({
+      name: 'envoy.filters.http.dynamic_forward_proxy',
+      config: pack(DynamicForwardProxySchema, {
+        implementationSpecifier: {
+          case: 'dnsCacheConfig',
+          value: hostname === undefined ? allowAnyDnsCache(family) : dnsCacheOf(hostname, family),
+        },
+      }),
+    })),
     // Forwards: nothing can come after it.
     { name: 'envoy.filters.http.router', config: pack(RouterSchema, {}) },
   ].map(({ name, config }) => ({ name, configType: { case: 'typedConfig' as const, value: config } }));

@@ -10,7 +10,7 @@ import type { World } from '../world.ts';
 import { inboundMatches } from './inbound-matches.ts';
 import type { InboundMatch } from './inbound-matches.ts';
 import type { ChainInput, ChainReason, ChainTlsInput } from './listener-input.ts';
-import { plainTcp, withAccessLog } from './network-filters.ts';
+import { idleTimeoutOf, plainTcp, withAccessLog } from './network-filters.ts';
 
 /** An inbound port, or all those that nothing names. */
 export interface InboundPort {
@@ -68,7 +68,7 @@ function chainOf(
     ...(mutualTls ? { tls: workloadTls(world, reads === 'tcp') } : {}),
     filter:
       reads === 'tcp'
-        ? plainTcp(world, port.cluster)
+        ? plainTcp(world, scope, port.cluster)
         : {
             kind: 'http',
             side: 'inbound',
@@ -83,6 +83,7 @@ function chainOf(
             },
             http10: scope.node.http10,
             http2: isHttp2(port.protocol),
+            ...idleTimeoutOf(scope),
             ...withAccessLog(world),
           },
     ...(port.config === undefined ? {} : { config: port.config }),

@@ -1,7 +1,11 @@
 // What listeners are built from: plain data, compared by structure.
+import type { Hostname } from '../../model/hostname.ts';
+import type { GatewayTopology } from '../../model/gateway-topology.ts';
 import type { Origin } from '../../model/origin.ts';
+import type { AddressFamily } from '../cluster/cluster-input.ts';
 import type { ConfigIdentity } from '../proto-values.ts';
 import type { InboundRouteInput } from '../route/inbound-route.ts';
+import type { RouteConfigurationInput } from '../route/route-input.ts';
 import type { ServerTls, ServerTlsOptions, WorkloadTlsOptions } from '../tls/downstream-tls.ts';
 
 export interface SocketAddressInput {
@@ -28,6 +32,8 @@ export interface ListenerInput {
   /** The socket option of TPROXY: connections keep the client's source address. */
   readonly transparent: boolean;
   readonly originalDstFilter: boolean;
+  /** Whether connections begin with a PROXY header. */
+  readonly proxyProtocol?: boolean;
   /** TPROXY: connections to the application keep the client's address. */
   readonly originalSrcFilter?: boolean;
   readonly tlsInspector: boolean;
@@ -108,13 +114,20 @@ export interface HttpFilterInput {
   readonly kind: 'http';
   readonly side: 'outbound' | 'inbound' | 'gateway' | 'http-proxy';
   readonly statPrefix: string;
-  readonly routes: { readonly rds: string } | { readonly inline: InboundRouteInput };
+  readonly routes:
+    | { readonly rds: string }
+    | { readonly inline: InboundRouteInput }
+    | { readonly table: RouteConfigurationInput };
   /** Whether HTTP/1.0 is let in. */
   readonly http10: boolean;
   /** Whether the port is known to speak HTTP/2. */
   readonly http2: boolean;
-  /** Proxies in front of a gateway whose x-forwarded-for is believed; absent: none. */
-  readonly trustedProxies?: number;
+  /** Names that are looked up before requests are forwarded to them. */
+  readonly dynamicDns?: readonly DynamicDnsInput[];
+  /** Go notation: when connections without requests are closed; absent: Envoy's hour. */
+  readonly idleTimeout?: string;
+  /** Of gateways: what stands in front of them. */
+  readonly topology?: GatewayTopology;
   readonly accessLog?: AccessLogInput;
 }
 
@@ -130,9 +143,26 @@ export interface TcpFilterInput {
   /** Go notation; absent: Envoy's hour. */
   readonly idleTimeout?: string;
   readonly maxConnectionDuration?: string;
+  /** What carries the bytes onwards within HTTP; absent: nothing. */
+  readonly tunnel?: TunnelInput;
+  /** The server name of the client's hello is looked up, and connected to on this port. */
+  readonly serverNameLookup?: Required<DynamicDnsInput> & { readonly port: number };
   /** Whether the client's address chooses the endpoint. */
   readonly hashBySource: boolean;
   readonly accessLog?: AccessLogInput;
+}
+
+/** Which names are looked up: those of one service, or without a hostname any. */
+export interface DynamicDnsInput {
+  readonly hostname?: Hostname;
+  readonly family: AddressFamily;
+}
+
+/** A request to the upstream within which the bytes travel. */
+export interface TunnelInput {
+  readonly method: 'CONNECT' | 'POST';
+  /** Where the upstream is asked to connect to: `host:port`. */
+  readonly target: string;
 }
 
 export interface AccessLogInput {

@@ -7,13 +7,14 @@ import { resolveHost } from '../../model/hostname.ts';
 import type { Origin } from '../../model/origin.ts';
 import { originAt } from '../../model/origin.ts';
 import type { Service } from '../../model/service.ts';
-import type { EffectiveDestinationRule } from '../destination-rule.ts';
+import type { EffectiveDestinationRule, Subset } from '../destination-rule.ts';
 import { destinationRuleFor, layerPolicy } from '../destination-rule.ts';
 import type { ProxyScope } from '../resource.ts';
 import { egressProxyCluster, outboundTrafficPolicyOf, visibleService } from '../scope.ts';
 import type { World } from '../world.ts';
 import { accessLogInput } from './access-log.ts';
-import type { AccessLogInput, TcpFilterInput } from './listener-input.ts';
+import { hostAndPort } from '../route/domains.ts';
+import type { AccessLogInput, TcpFilterInput, TunnelInput } from './listener-input.ts';
 
 export type TcpRoutes = NonNullable<NonNullable<VirtualServiceSpec['tcp']>[number]['route']>;
 
@@ -23,13 +24,19 @@ export function withAccessLog(world: World): { readonly accessLog?: AccessLogInp
   return accessLog === undefined ? {} : { accessLog };
 }
 
+/** When silent connections are closed: what the proxy was started with (metadata IDLE_TIMEOUT). */
+export function idleTimeoutOf({ node }: ProxyScope): { readonly idleTimeout?: string } {
+  return node.idleTimeout === undefined ? {} : { idleTimeout: node.idleTimeout };
+}
+
 /** To one cluster, without settings of a DestinationRule. */
-export function plainTcp(world: World, cluster: string): TcpFilterInput {
+export function plainTcp(world: World, scope: ProxyScope, cluster: string): TcpFilterInput {
   return {
     kind: 'tcp',
     statPrefix: cluster,
     clusters: [{ cluster, weight: 1 }],
     hashBySource: false,
+    ...idleTimeoutOf(scope),
     ...withAccessLog(world),
   };
 }
@@ -46,9 +53,10 @@ export function blackholeTcp(): TcpFilterInput {
 
 /** What no service is known for: to the egress proxy, to where it wanted to go, or nowhere (REGISTRY_ONLY). */
 export function catchAllTcp(world: World, scope: ProxyScope): TcpFilterInput {
-  const allowed = outboundTrafficPolicyOf(world, scope) === 'ALLOW_ANY';
+  // What is no HTTP has no name to look up: it passes through under ALLOW_ANY_DYNAMIC_DNS, too.
+  const allowed = outboundTrafficPolicyOf(world, scope) !== 'REGISTRY_ONLY';
   const onward = egressProxyCluster(world, scope) ?? passthroughCluster;
-  return plainTcp(world, allowed ? onward : blackHoleCluster);
+  return plainTcp(world, scope, allowed ? onward : blackHoleCluster);
 }
 
 /** To a service port, as a whole or to a subset of it. */
@@ -61,7 +69,7 @@ export function serviceTcp(
 ): TcpFilterInput {
   const cluster = formatClusterName({ direction: 'outbound', servicePort, subset, hostname });
   const rule = destinationRuleFor(world, scope, hostname);
-  return { ...plainTcp(world, cluster), ...connectionSettings(rule, servicePort, subset) };
+  return { ...plainTcp(world, scope, cluster), ...connectionSettings(rule, servicePort, subset) };
 }
 
 /**
@@ -104,6 +112,7 @@ export function routedTcp(
     statPrefix: resolved.length === 1 ? first.cluster : `${config.name}.${config.namespace}`,
     clusters,
     hashBySource: false,
+    ...idleTimeoutOf(scope),
     ...withAccessLog(world),
     ...connectionSettings(rule, first.servicePort, subset),
   };
@@ -123,9 +132,26 @@ function connectionSettings(
   const named = rule.subsets.find(({ name }) => name === subset);
   const { connectionPool, loadBalancer } = layerPolicy(rule, servicePort, named).policy;
   const { idleTimeout, maxConnectionDuration } = connectionPool?.tcp ?? {};
+  const tunnel = tunnelOf(rule, subset, named);
   return {
     ...(idleTimeout === undefined ? {} : { idleTimeout }),
     ...(maxConnectionDuration === undefined ? {} : { maxConnectionDuration }),
     ...(loadBalancer?.consistentHash?.useSourceIp === true ? { hashBySource: true } : {}),
+    ...(tunnel === undefined ? {} : { tunnel }),
+  };
+}
+
+/** A subset has its own tunnel or none: it does not have the host's. Source: Istio `tunnelingconfig.Apply`. */
+function tunnelOf(
+  rule: EffectiveDestinationRule,
+  subset: string,
+  named: Subset | undefined,
+): TunnelInput | undefined {
+  const { tunnel } = (subset === '' ? rule.trafficPolicy : named?.trafficPolicy)?.policy ?? {};
+  if (tunnel === undefined) return undefined;
+  return {
+    // Any case is let in by validation, POST alone is one.
+    method: tunnel.protocol === 'POST' ? 'POST' : 'CONNECT',
+    target: hostAndPort(tunnel.targetHost ?? '', tunnel.targetPort ?? 0),
   };
 }

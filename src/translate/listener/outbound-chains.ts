@@ -5,8 +5,9 @@ import { formatCidr, parseCidr } from '../../model/cidr.ts';
 import { meshGateway, resolveGatewayName } from '../../model/gateway-name.ts';
 import { hostnamesOverlap } from '../../model/hostname.ts';
 import { isTls } from '../../model/protocol.ts';
-import type { Service, ServicePort } from '../../model/service.ts';
+import type { Protocol, Service } from '../../model/service.ts';
 import { labelsMatch } from '../../model/service.ts';
+import { addressFamilyOf } from '../cluster/cluster-input.ts';
 import type { ConfigIdentity } from '../proto-values.ts';
 import type { ProxyScope } from '../resource.ts';
 import { aliasesOf } from '../scope.ts';
@@ -14,15 +15,15 @@ import { virtualServiceHosts } from '../route/rules.ts';
 import type { World } from '../world.ts';
 import type { ChainInput } from './listener-input.ts';
 import { routedTcp, serviceTcp } from './network-filters.ts';
+import type { Place } from './outbound-places.ts';
+import { isDynamicDns } from './outbound-places.ts';
 
-/** A service port, and where its listener stands. */
+/** A service, the port that is listened on for it, and where. */
 export interface OutboundTarget {
   readonly service: Service;
-  readonly port: ServicePort;
-  /** Whether the listener is that of all addresses, so that only the name or a range can tell the service. */
-  readonly onWildcard: boolean;
-  /** Ranges of the service's addresses where the listener is of all addresses. */
-  readonly ranges: readonly string[];
+  /** 0: a Unix socket, on which no address can be asked for. */
+  readonly port: { readonly number: number; readonly protocol: Protocol };
+  readonly place: Pick<Place, 'byName' | 'ranges'>;
 }
 
 /** The conditions that `tcp` and `tls` matches share; all of them must hold (C5.04). */
@@ -56,23 +57,23 @@ function tlsChains(
   target: OutboundTarget,
   virtualServices: readonly VirtualServiceConfig[],
 ): readonly ChainInput[] {
-  const { port, service, ranges } = target;
+  const { port, service, place } = target;
   const chains = new Map<string, ChainInput>();
   for (const config of virtualServices) {
     for (const [ruleIndex, rule] of (config.spec.tls ?? []).entries()) {
       for (const [matchIndex, match] of (rule.match ?? []).entries()) {
-        if (!applies(match, config, scope, port.servicePort)) continue;
+        if (!applies(match, config, scope, port.number)) continue;
         const sniHosts = match.sniHosts ?? [];
-        const subnets = match.destinationSubnets ?? [];
+        const subnets = port.number === 0 ? [] : (match.destinationSubnets ?? []);
         const key = `${sniHosts.join(',')}|${subnets.join(',')}`;
         const ruleOrigin = originOf(config, 'spec', 'tls', ruleIndex);
         const routes = rule.route ?? [];
-        const filter = routedTcp(world, scope, config, routes, port.servicePort, ruleOrigin);
+        const filter = routedTcp(world, scope, config, routes, port.number, ruleOrigin);
         if (filter === undefined || chains.has(key)) continue;
         chains.set(key, {
           reason: 'virtual-service-tls',
           name: '',
-          match: matchOf(sniHosts, subnets.length > 0 ? subnets : ranges),
+          match: matchOf(sniHosts, subnets.length > 0 ? subnets : place.ranges),
           filter,
           config: identityOf(config),
           origin: originOf(config, 'spec', 'tls', ruleIndex, 'match', matchIndex),
@@ -81,10 +82,7 @@ function tlsChains(
     }
   }
   if (chains.size > 0) return [...chains.values()];
-  const names =
-    ranges.length > 0 || target.onWildcard
-      ? [service.hostname, ...aliasesOf(world, scope, service.hostname)]
-      : [];
+  const names = place.byName ? [service.hostname, ...aliasesOf(world, scope, service.hostname)] : [];
   return [serviceChain(world, scope, target, names)];
 }
 
@@ -98,18 +96,20 @@ function tcpChains(
   target: OutboundTarget,
   virtualServices: readonly VirtualServiceConfig[],
 ): readonly ChainInput[] {
-  const { port, ranges } = target;
+  const { port, place } = target;
   const chains: ChainInput[] = [];
   for (const config of virtualServices) {
     for (const [index, rule] of (config.spec.tcp ?? []).entries()) {
       const origin = originOf(config, 'spec', 'tcp', index);
-      const filter = routedTcp(world, scope, config, rule.route ?? [], port.servicePort, origin);
+      const filter = routedTcp(world, scope, config, rule.route ?? [], port.number, origin);
       if (filter === undefined) continue;
       const chain = { reason: 'virtual-service-tcp' as const, name: '', filter, origin };
-      const matching = (rule.match ?? []).filter((match) => applies(match, config, scope, port.servicePort));
-      const subnets = matching.map(({ destinationSubnets }) => destinationSubnets ?? []);
+      const matching = (rule.match ?? []).filter((match) => applies(match, config, scope, port.number));
+      const subnets = matching.map(({ destinationSubnets = [] }) =>
+        port.number === 0 ? [] : destinationSubnets,
+      );
       if ((rule.match ?? []).length === 0 || subnets.some((each) => each.length === 0)) {
-        chains.push({ ...chain, match: matchOf([], ranges), config: identityOf(config) });
+        chains.push({ ...chain, match: matchOf([], place.ranges), config: identityOf(config) });
         return chains;
       }
       const all = subnets.flat();
@@ -122,17 +122,26 @@ function tcpChains(
   return taken ? chains : [...chains, rest];
 }
 
+/** To the service's only port, whatever port is listened on, else to the one with the same number. */
 function serviceChain(
   world: World,
   scope: ProxyScope,
-  { service, port, ranges }: OutboundTarget,
+  { service, port, place }: OutboundTarget,
   serverNames: readonly string[],
 ): ChainInput {
+  const only = service.ports.length === 1 ? service.ports[0]?.servicePort : undefined;
+  const filter = serviceTcp(world, scope, service.hostname, only ?? port.number);
+  // The name that a client asks for in its hello is looked up before it is connected to.
+  const lookup = {
+    hostname: service.hostname,
+    family: addressFamilyOf(scope.node.ipAddresses),
+    port: port.number,
+  };
   return {
     reason: 'service-tcp',
     name: '',
-    match: matchOf(serverNames, ranges),
-    filter: serviceTcp(world, scope, service.hostname, port.servicePort),
+    match: matchOf(serverNames, place.ranges),
+    filter: isDynamicDns(service) ? { ...filter, serverNameLookup: lookup } : filter,
     origin: service.origin,
   };
 }

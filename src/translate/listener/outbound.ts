@@ -1,148 +1,164 @@
-// Outbound listeners of sidecars, one per address and port that services have, and how services share one.
-import { isIP } from 'node:net';
+// Outbound listeners of sidecars, one per address and port that services have, or that egress listeners name.
 import type { VirtualServiceConfig } from '../../config/config.ts';
 import { isHttp, isSniffed, isTcp } from '../../model/protocol.ts';
-import type { Protocol, Service, ServicePort } from '../../model/service.ts';
+import type { Protocol, Service } from '../../model/service.ts';
+import { addressFamilyOf } from '../cluster/cluster-input.ts';
+import type { EgressListener } from '../egress-listeners.ts';
+import { listenerServices } from '../egress-listeners.ts';
 import type { ProxyScope } from '../resource.ts';
-import { virtualServiceIndex } from '../route/virtual-services.ts';
 import { sniffedRouteName } from '../route/sidecar-routes.ts';
-import { visibleServices } from '../scope.ts';
+import { listenerVirtualServiceIndex } from '../route/virtual-services.ts';
+import { egressListeners, outboundTrafficPolicyOf } from '../scope.ts';
 import type { World } from '../world.ts';
+import { addressesOn, listenerName } from './binds.ts';
 import { distinctChains } from './distinct-chains.ts';
-import { wildcardAddress } from './binds.ts';
 import { plaintextHttp } from './inbound-matches.ts';
-import type { ChainInput, ListenerInput } from './listener-input.ts';
-import { catchAllTcp, withAccessLog } from './network-filters.ts';
-import type { OutboundTarget } from './outbound-chains.ts';
+import type { ChainInput, DynamicDnsInput, ListenerInput } from './listener-input.ts';
+import { catchAllTcp, idleTimeoutOf, withAccessLog } from './network-filters.ts';
 import { streamChains } from './outbound-chains.ts';
+import type { Entry, ListenerConflict } from './outbound-entries.ts';
+import { mergeInto } from './outbound-entries.ts';
+import type { Binding, Place } from './outbound-places.ts';
+import { bindingOf, isDynamicDns, placesOf } from './outbound-places.ts';
 import { isProxyPort } from './proxy-ports.ts';
 
 export { wildcardAddress } from './binds.ts';
 
-/** A listener that grows while services are looked at. */
-interface Entry {
-  readonly address: string;
-  readonly port: number;
-  /** `unsupported` once both HTTP and TCP are there: the first bytes decide. */
-  protocol: Protocol;
-  chains: readonly ChainInput[];
-  readonly service: Service;
+export interface OutboundListeners {
+  readonly listeners: readonly ListenerInput[];
+  readonly conflicts: readonly ListenerConflict[];
+}
+
+/** A port that is listened on: a service's, or one that an egress listener names. */
+interface ListenPort {
+  /** 0: a Unix socket. */
+  readonly number: number;
+  readonly protocol: Protocol;
+}
+
+/** The listeners so far, and what is needed to make more. */
+interface Draft {
+  readonly world: World;
+  readonly scope: ProxyScope;
+  readonly entries: Map<string, Entry>;
+  readonly conflicts: ListenerConflict[];
+  /** Names of `*.x` that HTTP listeners lead to, by listener. */
+  readonly dynamicNames: Map<string, Set<string>>;
 }
 
 /**
- * Services are looked at oldest first. HTTP services of a port share the listener of all addresses; others
- * have theirs on their own addresses, or on all where they have none. Where HTTP and TCP meet, the first
- * bytes decide; of chains that ask the same of a connection the first stays (C11.05).
+ * Egress listeners in their order; of those with a port, each imported service has that port. What they name, the
+ * last listener, which has none, leaves alone. Services are looked at oldest first.
  * Source: Istio `buildSidecarOutboundListeners`.
  */
-export function outboundListeners(world: World, scope: ProxyScope): readonly ListenerInput[] {
-  const entries = new Map<string, Entry>();
-  const virtualServices = streamVirtualServices(world, scope);
-  for (const service of visibleServices(world, scope)) {
+export function outboundListeners(world: World, scope: ProxyScope): OutboundListeners {
+  return world.derive(`outbound-listeners/${scope.key}`, () => {
+    const draft: Draft = { world, scope, entries: new Map(), conflicts: [], dynamicNames: new Map() };
+    for (const listener of egressListeners(world, scope)) addEgress(draft, listener);
+    const listeners = [...draft.entries.values()].map((entry) => listenerOf(draft, entry));
+    return { listeners, conflicts: draft.conflicts };
+  });
+}
+
+function addEgress(draft: Draft, listener: EgressListener): void {
+  const { world, scope, entries } = draft;
+  const binding = bindingOf(scope, listener);
+  const virtualServices = streamVirtualServices(world, listener);
+  const add = (service: Service, port: ListenPort): void => {
+    // Whoever may not listen below 1024 has no such listener.
+    if (binding.bindToPort && scope.node.unprivileged === true && port.number > 0 && port.number < 1024)
+      return;
+    for (const place of placesOf(world, scope, service, port.number, port.protocol, binding))
+      addService(draft, binding, virtualServices, service, port, place);
+  };
+  if (listener.port === undefined) for (const entry of entries.values()) entry.locked = true;
+  for (const service of listenerServices(world, listener)) {
     // An alias is reached through its target's listeners.
     if (service.resolution === 'alias') continue;
-    for (const port of service.ports) {
-      if (port.protocol === 'UDP' || isReserved(world, port)) continue;
-      for (const place of placesOf(world, service, port))
-        addService(world, scope, entries, virtualServices, { ...place, service, port });
-    }
+    if (listener.port !== undefined) add(service, listener.port);
+    else
+      for (const { servicePort, protocol } of service.ports) add(service, { number: servicePort, protocol });
   }
-  return [...entries.values()].map((entry) => listenerOf(world, scope, entry));
 }
 
 /** Derived, so that an edit of HTTP rules alone ends here and no listener is looked at. */
-function streamVirtualServices(world: World, scope: ProxyScope): readonly VirtualServiceConfig[] {
-  return world.derive(`stream-virtual-services/${scope.key}`, () =>
-    virtualServiceIndex(world, scope).ordered.filter(
+function streamVirtualServices(world: World, listener: EgressListener): readonly VirtualServiceConfig[] {
+  return world.derive(`stream-virtual-services/${listener.key}`, () =>
+    listenerVirtualServiceIndex(world, listener).ordered.filter(
       ({ spec }) => (spec.tcp ?? []).length > 0 || (spec.tls ?? []).length > 0,
     ),
   );
 }
 
-type Place = { readonly address: string } & Pick<OutboundTarget, 'onWildcard' | 'ranges'>;
-
-/**
- * Where the service's listener stands: on its address; on all for HTTP, for address ranges and for services
- * without an address; headless ones on the address of each pod, but for HTTP, which finds pods by
- * original destination.
- */
-function placesOf(world: World, service: Service, port: ServicePort): readonly Place[] {
-  const everywhere = { address: wildcardAddress, onWildcard: true, ranges: [] };
-  if (isHttp(port.protocol)) return [everywhere];
-  const [first] = service.addresses.filter((address) => address !== wildcardAddress);
-  if (first !== undefined) {
-    if (first.includes('/')) return [{ ...everywhere, ranges: service.addresses }];
-    return [{ address: first, onWildcard: false, ranges: [] }];
-  }
-  if (service.resolution !== 'passthrough') return [everywhere];
-  const endpoints = world.endpoints(service.hostname, port.servicePort, service.namespace);
-  if (endpoints.length === 0 && service.registry === 'External' && service.selector === undefined)
-    return [everywhere];
-  // Names among the endpoints cannot be listened on.
-  const addresses = endpoints.map(({ address }) => address).filter((address) => isIP(address) !== 0);
-  return [...new Set(addresses)].map((address) => ({ address, onWildcard: false, ranges: [] }));
-}
-
-/** On all addresses only HTTP services stand. */
-function isReserved(world: World, port: ServicePort): boolean {
-  return isHttp(port.protocol) && isProxyPort(world, port.servicePort);
-}
-
 function addService(
-  world: World,
-  scope: ProxyScope,
-  entries: Map<string, Entry>,
+  draft: Draft,
+  binding: Binding,
   virtualServices: readonly VirtualServiceConfig[],
-  target: OutboundTarget & Place,
+  service: Service,
+  port: ListenPort,
+  place: Place,
 ): void {
-  const { service, port, address } = target;
-  const { protocol, servicePort } = port;
-  const key = `${address}_${servicePort}`;
-  const known = entries.get(key);
-  // HTTP services of one listener share its routes.
-  if (isHttp(protocol) && known !== undefined && !isTcp(known.protocol)) return;
-  if (known !== undefined && isServerFirstConflict(protocol, known.protocol)) return;
-  const streams = isHttp(protocol) ? [] : streamChains(world, scope, target, virtualServices);
-  const sniffed = isSniffed(protocol);
-  if (known === undefined) {
-    const http = isTcp(protocol) ? [] : [httpChain(world, scope, target)];
-    entries.set(key, {
-      address,
-      port: servicePort,
-      protocol: isTcp(protocol) ? protocol : 'unsupported',
-      chains: [...streams, ...http],
-      service,
-    });
+  const { world, scope, entries } = draft;
+  const { number, protocol } = port;
+  if (protocol === 'UDP' || (place.onWildcard && isProxyPort(world, number))) return;
+  const { binds } = place;
+  const name = listenerName(binds[0], number);
+  const known = entries.get(name);
+  if (known?.locked === true) return;
+  if (isDynamicDns(service) && !isTcp(protocol)) {
+    const names = draft.dynamicNames.get(name) ?? new Set();
+    draft.dynamicNames.set(name, names.add(service.hostname));
+  }
+  const streams = (): readonly ChainInput[] =>
+    streamChains(world, scope, { service, port, place }, virtualServices);
+  const http = (): ChainInput => httpChain(world, scope, service, port, place);
+  if (known !== undefined) {
+    draft.conflicts.push(...mergeInto(known, { protocol, hostname: service.hostname, streams, http }));
     return;
   }
-  const http =
-    isHttp(protocol) || (sniffed && isTcp(known.protocol)) ? [httpChain(world, scope, target)] : [];
-  known.chains = [...known.chains, ...streams, ...http];
-  if (isTcp(known.protocol) && !isTcp(protocol)) known.protocol = 'unsupported';
+  const { onWildcard } = place;
+  const chains = distinctChains([
+    ...(isHttp(protocol) ? [] : streams()),
+    ...(isTcp(protocol) ? [] : [http()]),
+  ]);
+  entries.set(name, {
+    name,
+    binds,
+    port: number,
+    bindToPort: binding.bindToPort,
+    protocol: isHttp(protocol) && onWildcard && protocol !== 'HTTP_PROXY' ? 'unsupported' : protocol,
+    chains,
+    locked: false,
+    origin: service.origin,
+  });
 }
 
-/** Where the server of one of the two speaks first, waiting for the client's first bytes would break it. */
-function isServerFirstConflict(a: Protocol, b: Protocol): boolean {
-  const serverFirst = (protocol: Protocol): boolean => protocol === 'Mongo' || protocol === 'MySQL';
-  return a !== b && (serverFirst(a) || serverFirst(b));
-}
-
-/** Plain HTTP, as the inspector finds it; routes are the port's, or those of a sniffed service on its own address. */
-function httpChain(world: World, scope: ProxyScope, target: OutboundTarget & Place): ChainInput {
-  const { service, port, address, onWildcard } = target;
-  const { servicePort } = port;
-  const own = isSniffed(port.protocol) && !onWildcard;
+/**
+ * Routes are the port's, the socket's, or those of a sniffed service on its own address. HTTP is told from other
+ * bytes on all addresses, where other services may stand, and where the service's own port does not say.
+ */
+function httpChain(
+  world: World,
+  scope: ProxyScope,
+  service: Service,
+  { number, protocol }: ListenPort,
+  { binds, onWildcard }: Place,
+): ChainInput {
+  const own = isSniffed(protocol) && !onWildcard;
+  const routes = number === 0 ? binds[0] : own ? sniffedRouteName(service.hostname, number) : String(number);
+  const isTold = isSniffed(protocol) || (onWildcard && protocol !== 'HTTP_PROXY');
   return {
     reason: 'service-http',
     name: '',
-    match: { transportProtocol: 'raw_buffer', applicationProtocols: plaintextHttp },
+    match: isTold ? { transportProtocol: 'raw_buffer', applicationProtocols: plaintextHttp } : {},
     filter: {
       kind: 'http',
       side: 'outbound',
-      statPrefix: `outbound_${address}_${servicePort};`,
-      routes: { rds: own ? sniffedRouteName(service.hostname, servicePort) : String(servicePort) },
+      statPrefix: `outbound_${listenerName(binds[0], number)};`,
+      routes: { rds: routes },
       http10: scope.node.http10,
       http2: false,
+      ...idleTimeoutOf(scope),
       ...withAccessLog(world),
     },
     origin: service.origin,
@@ -154,9 +170,10 @@ function httpChain(world: World, scope: ProxyScope, target: OutboundTarget & Pla
  * chain and not another is not lost (Istio issue 26079). Without one, the rest goes where unknown
  * destinations go.
  */
-function listenerOf(world: World, scope: ProxyScope, entry: Entry): ListenerInput {
-  const name = `${entry.address}_${entry.port}`;
-  const distinct = distinctChains(entry.chains);
+function listenerOf({ world, scope, dynamicNames }: Draft, entry: Entry): ListenerInput {
+  const { name, binds, port, bindToPort, origin } = entry;
+  const lookups = dynamicDnsOf(world, scope, dynamicNames.get(name) ?? []);
+  const distinct = entry.chains.map((chain) => withLookups(chain, lookups));
   const last = distinct.find(({ match }) => Object.keys(match).length === 0);
   const some = distinct.filter((chain) => chain !== last);
   const chains = some.length === 0 && last !== undefined ? [last] : some;
@@ -167,22 +184,43 @@ function listenerOf(world: World, scope: ProxyScope, entry: Entry): ListenerInpu
     filter: catchAllTcp(world, scope),
   };
   const httpInspector = chains.some(({ match }) => match.applicationProtocols !== undefined);
+  const asksName = (chain: ChainInput | undefined): boolean =>
+    chain?.match.serverNames !== undefined ||
+    (chain?.filter.kind === 'tcp' && chain.filter.serverNameLookup !== undefined);
   return {
     name,
-    address: { address: entry.address, port: entry.port },
-    additionalAddresses: [],
+    ...addressesOn(binds, port),
     direction: 'OUTBOUND',
-    bindToPort: false,
+    bindToPort,
     useOriginalDst: false,
     transparent: false,
     originalDstFilter: false,
-    tlsInspector: chains.some(({ match }) => match.serverNames !== undefined),
+    tlsInspector: chains.some(asksName) || asksName(last),
     httpInspector,
     httpInspectorDisabledPorts: [],
     listenerFiltersTimeoutMs: httpInspector ? world.meshConfig().protocolDetectionTimeoutMs : 0,
     continueOnListenerFiltersTimeout: true,
     chains,
     ...(some.length === 0 && last !== undefined ? {} : { defaultChain: last ?? fallthrough }),
-    origin: entry.service.origin,
+    origin,
   };
+}
+
+/**
+ * What an outbound connection manager must look up before it forwards: names of services that are resolved when
+ * they are called, and whatever is called where the policy is ALLOW_ANY_DYNAMIC_DNS.
+ */
+export function dynamicDnsOf(
+  world: World,
+  scope: ProxyScope,
+  hostnames: Iterable<string> = [],
+): readonly DynamicDnsInput[] {
+  const family = addressFamilyOf(scope.node.ipAddresses);
+  const names = [...hostnames].sort().map((hostname) => ({ hostname, family }));
+  return outboundTrafficPolicyOf(world, scope) === 'ALLOW_ANY_DYNAMIC_DNS' ? [...names, { family }] : names;
+}
+
+function withLookups(chain: ChainInput, lookups: readonly DynamicDnsInput[]): ChainInput {
+  if (chain.filter.kind !== 'http' || lookups.length === 0) return chain;
+  return { ...chain, filter: { ...chain.filter, dynamicDns: lookups } };
 }

@@ -1,32 +1,34 @@
 // virtualOutbound: where captured connections arrive, and where those stay that no other listener is for; and
 // the HTTP proxy listener, for clients that are told of the proxy instead of being captured.
 import type { ProxyScope } from '../resource.ts';
-import { httpProxyRouteName } from '../route/sidecar-routes.ts';
+import { catchAllRoutes, httpProxyRouteName } from '../route/sidecar-routes.ts';
+import { outboundTrafficPolicyOf } from '../scope.ts';
 import type { World } from '../world.ts';
-import type { ListenerInput } from './listener-input.ts';
-import { blackholeTcp, catchAllTcp, withAccessLog } from './network-filters.ts';
-import { bindAddress } from './binds.ts';
-
-export { bindAddress } from './binds.ts';
+import { addressesOn, captureBinds, listenerName, localHosts } from './binds.ts';
+import { plaintextHttp } from './inbound-matches.ts';
+import type { ChainInput, ListenerInput } from './listener-input.ts';
+import { blackholeTcp, catchAllTcp, idleTimeoutOf, withAccessLog } from './network-filters.ts';
+import { dynamicDnsOf } from './outbound.ts';
 
 /** Undefined in NONE mode, where nothing is captured. Source: Istio `buildVirtualOutboundListener`. */
 export function virtualOutbound(world: World, scope: ProxyScope): ListenerInput | undefined {
   const { interceptionMode } = scope.node;
   if (interceptionMode === 'NONE') return undefined;
   const port = world.meshConfig().proxyListenPort;
+  const dynamic = dynamicDnsChain(world, scope);
   return {
     name: 'virtualOutbound',
-    address: { address: bindAddress(scope), port },
-    additionalAddresses: [],
+    ...addressesOn(captureBinds(scope), port),
     direction: 'OUTBOUND',
     bindToPort: true,
     useOriginalDst: true,
     transparent: interceptionMode === 'TPROXY',
     originalDstFilter: false,
     tlsInspector: false,
-    httpInspector: false,
+    httpInspector: dynamic !== undefined,
     httpInspectorDisabledPorts: [],
-    continueOnListenerFiltersTimeout: false,
+    // Where the inspector looks for HTTP, servers that speak first have their turn after its timeout.
+    continueOnListenerFiltersTimeout: dynamic !== undefined,
     chains: [
       {
         // A connection to this very port would be passed through to itself, for ever.
@@ -35,6 +37,7 @@ export function virtualOutbound(world: World, scope: ProxyScope): ListenerInput 
         match: { destinationPort: port },
         filter: blackholeTcp(),
       },
+      ...(dynamic === undefined ? [] : [dynamic]),
       {
         reason: 'fallthrough',
         name: 'virtualOutbound-catchall-tcp',
@@ -46,17 +49,38 @@ export function virtualOutbound(world: World, scope: ProxyScope): ListenerInput 
   };
 }
 
+/** HTTP to hosts that nothing describes, looked up by name; undefined but under ALLOW_ANY_DYNAMIC_DNS. */
+function dynamicDnsChain(world: World, scope: ProxyScope): ChainInput | undefined {
+  if (outboundTrafficPolicyOf(world, scope) !== 'ALLOW_ANY_DYNAMIC_DNS') return undefined;
+  return {
+    reason: 'passthrough-http',
+    name: 'virtualOutbound-catchall-tcp-http',
+    match: { applicationProtocols: plaintextHttp },
+    filter: {
+      kind: 'http',
+      side: 'outbound',
+      statPrefix: 'outbound_virtualOutbound_allow_any_dynamic_dns;',
+      routes: { table: catchAllRoutes(world, scope, 'allow_any_dynamic_dns') },
+      http10: scope.node.http10,
+      http2: false,
+      dynamicDns: dynamicDnsOf(world, scope),
+      ...idleTimeoutOf(scope),
+      ...withAccessLog(world),
+    },
+  };
+}
+
 /** Undefined where neither the node nor the mesh names a port for it. Source: Istio `buildHTTPProxy`. */
 export function httpProxy(world: World, scope: ProxyScope): ListenerInput | undefined {
   const { node } = scope;
   const port = node.httpProxyPort ?? world.meshConfig().proxyHttpPort;
   if (port === 0) return undefined;
-  const address = node.interceptionMode === 'LOOPBACK' ? bindAddress(scope) : '127.0.0.1';
-  const name = `${address}_${port}`;
+  const binds = node.interceptionMode === 'LOOPBACK' ? captureBinds(scope) : localHosts(scope);
+  const name = listenerName(binds[0], port);
+  const dynamicDns = dynamicDnsOf(world, scope);
   return {
     name,
-    address: { address, port },
-    additionalAddresses: [],
+    ...addressesOn(binds, port),
     direction: 'OUTBOUND',
     bindToPort: true,
     useOriginalDst: false,
@@ -79,6 +103,8 @@ export function httpProxy(world: World, scope: ProxyScope): ListenerInput | unde
           routes: { rds: httpProxyRouteName },
           http10: node.http10,
           http2: false,
+          ...(dynamicDns.length === 0 ? {} : { dynamicDns }),
+          ...idleTimeoutOf(scope),
           ...withAccessLog(world),
         },
       },

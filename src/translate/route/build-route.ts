@@ -166,7 +166,7 @@ function catchAllRoute(input: CatchAllRouteInput): Route {
   }
   const noTimeout = durationOf('0s');
   return create(RouteSchema, {
-    name: 'allow_any',
+    name: input.to === 'looked-up-name' ? 'allow_any_dynamic_dns' : 'allow_any',
     match,
     action: {
       case: 'route',

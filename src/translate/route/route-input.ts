@@ -71,7 +71,7 @@ export interface ServiceRouteInput {
  */
 export interface CatchAllRouteInput {
   readonly kind: 'catch-all';
-  readonly to: 'original-destination' | 'nowhere' | 'no-destination';
+  readonly to: 'original-destination' | 'looked-up-name' | 'nowhere' | 'no-destination';
   /** Of the egress proxy, instead of the original destination. */
   readonly cluster?: string;
 }

@@ -2,7 +2,7 @@
 // `http_proxy` (all of them, for clients that use the proxy's HTTP proxy listener).
 import type { VirtualServiceConfig } from '../../config/config.ts';
 import { originOf } from '../../config/config.ts';
-import { formatClusterName } from '../../model/cluster-name.ts';
+import { allowAnyDynamicDnsCluster, formatClusterName } from '../../model/cluster-name.ts';
 import { meshGateway } from '../../model/gateway-name.ts';
 import { isGatewayApiRoute } from '../../model/gateway-origin.ts';
 import type { Hostname } from '../../model/hostname.ts';
@@ -305,13 +305,28 @@ function ownDomains(
 }
 
 function catchAllHost(world: World, scope: ProxyScope): VirtualHostInput {
-  const allowed = outboundTrafficPolicyOf(world, scope) === 'ALLOW_ANY';
-  return allowed ? catchAll('original-destination', egressProxyCluster(world, scope)) : catchAll('nowhere');
+  const policy = outboundTrafficPolicyOf(world, scope);
+  if (policy === 'ALLOW_ANY_DYNAMIC_DNS') return catchAll('looked-up-name', allowAnyDynamicDnsCluster);
+  return policy === 'ALLOW_ANY'
+    ? catchAll('original-destination', egressProxyCluster(world, scope))
+    : catchAll('nowhere');
+}
+
+const catchAllNames: Readonly<Record<CatchAllRouteInput['to'], string>> = {
+  'original-destination': 'allow_any',
+  'looked-up-name': 'allow_any_dynamic_dns',
+  nowhere: 'block_all',
+  'no-destination': 'block_all',
+};
+
+/** The routes of a listener that knows no service. */
+export function catchAllRoutes(world: World, scope: ProxyScope, name: string): RouteConfigurationInput {
+  return { name, virtualHosts: [catchAllHost(world, scope)], ignorePortInHostMatching: true };
 }
 
 function catchAll(to: CatchAllRouteInput['to'], cluster?: string): VirtualHostInput {
   return {
-    name: to === 'original-destination' ? 'allow_any' : 'block_all',
+    name: catchAllNames[to],
     domains: ['*'],
     routes: [{ kind: 'catch-all', to, ...(cluster === undefined ? {} : { cluster }) }],
     requireTls: false,
