@@ -93,7 +93,7 @@ export function nodeMetadata(node: NodeIdentity): Record<string, JsonValue> {
     MESH_ID: node.meshId,
     NODE_NAME: node.machineName,
     ISTIO_VERSION: istioCompatVersion,
-    // This agent has no CA to ask yet: see docs/decisions/0006.
+    // This agent has no CA to ask yet: see docs/decisions/0010.
     FAIRLEAD_WORKLOAD_CERTIFICATES: 'none',
     ENVOY_STATUS_PORT: 15021,
     ENVOY_PROMETHEUS_PORT: 15090,
