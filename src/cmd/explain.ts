@@ -1,12 +1,15 @@
 // `fairlead explain [METHOD] URL --from POD`
 import { Command, InvalidArgumentError, Option } from 'commander';
-import { UserError } from '../base/user-error.ts';
+import { systemClock } from '../base/clock.ts';
 import { explain } from '../explain/explain.ts';
 import { findClient } from '../explain/from.ts';
+import { liveMesh } from '../explain/live.ts';
 import type { MeshView } from '../explain/mesh-view.ts';
 import { printTrace } from '../explain/print.ts';
 import { parseRequest, usage } from '../explain/request.ts';
+import { defaultDebugAddress } from '../istioctl/control-plane.ts';
 import { portNumber } from './proxy-config.ts';
+import { readStdin } from './stdin.ts';
 import { meshOfFiles } from './explain-files.ts';
 
 interface Flags {
@@ -24,6 +27,8 @@ interface Flags {
   readonly verbose?: boolean;
   readonly color: boolean;
   readonly width?: number;
+  readonly debugAddress: string;
+  readonly proxyAdminPort: number;
 }
 
 export function command(): Command {
@@ -54,6 +59,12 @@ export function command(): Command {
       '--mesh-config <file>',
       'with -f: MeshConfig in YAML; without it, ConfigMap istio-system/istio counts',
     )
+    .addOption(
+      new Option('--debug-address <address>', 'debug port of the control plane')
+        .env('FAIRLEAD_DEBUG_ADDRESS')
+        .default(defaultDebugAddress),
+    )
+    .option('--proxy-admin-port <port>', 'admin port of the proxies', portNumber, 15000)
     .addOption(
       new Option('-o, --output <format>', 'how it is printed').choices(['text', 'json']).default('text'),
     )
@@ -88,7 +99,7 @@ async function run(words: string[], flags: Flags): Promise<void> {
     alpn: flags.alpn,
     port: flags.port,
   });
-  const { mesh, problems } = meshOf(flags);
+  const { mesh, problems } = await meshOf(flags);
   for (const problem of problems) process.stderr.write(`${problem}\n`);
   const from = findClient(mesh, flags.from ?? '', flags.namespace);
   const trace = await explain({ mesh, from, request, pick: flags.pick });
@@ -105,8 +116,14 @@ async function run(words: string[], flags: Flags): Promise<void> {
   if (trace.outcome.kind === 'failed' || trace.outcome.kind === 'partly') process.exitCode = 1;
 }
 
-function meshOf(flags: Flags): { readonly mesh: MeshView; readonly problems: readonly string[] } {
-  if (flags.filename === undefined) throw new UserError('give files with -f', 2);
+async function meshOf(
+  flags: Flags,
+): Promise<{ readonly mesh: MeshView; readonly problems: readonly string[] }> {
+  if (flags.filename === undefined) {
+    const io = { clock: systemClock, readStdin, directory: process.cwd() };
+    const mesh = await liveMesh(io, { debugAddress: flags.debugAddress, adminPort: flags.proxyAdminPort });
+    return { mesh, problems: [] };
+  }
   return meshOfFiles({
     paths: flags.filename,
     defaultNamespace: flags.namespace ?? 'default',

@@ -25,6 +25,8 @@ export interface ConnectedProxy {
   readonly istiod: string;
   /** `deployment name` of the pod, where known. */
   readonly workload?: string;
+  /** A gateway; undefined where the control plane does not say. */
+  readonly isRouter?: boolean;
   readonly types: ReadonlyMap<TypeName, TypeStatus>;
 }
 
@@ -45,6 +47,7 @@ interface SyncStatusJson {
   /** The whole node id, `sidecar~10.0.0.1~pod.namespace~domain`. */
   readonly node_id?: string;
   readonly ip?: string;
+  readonly proxy_type?: string;
   readonly cluster_id?: string;
   readonly istio_version?: string;
   readonly istiod?: string;
@@ -144,6 +147,7 @@ export function proxyOf(json: SyncStatusJson): ConnectedProxy {
     istioVersion: json.istio_version ?? '',
     istiod: json.istiod ?? '',
     ...(json.workload === undefined ? {} : { workload: json.workload }),
+    ...(json.proxy_type === undefined ? {} : { isRouter: json.proxy_type === 'router' }),
     types: typeStatuses(json),
   };
 }

@@ -52,6 +52,9 @@ function kubeObject(config: Config): Record<string, unknown> {
       ...(config.creationTimeMs === 0
         ? {}
         : { creationTimestamp: new Date(config.creationTimeMs).toISOString() }),
+      ...(config.deletionTimeMs === undefined
+        ? {}
+        : { deletionTimestamp: new Date(config.deletionTimeMs).toISOString() }),
     },
     // Secrets are not ours to show; of what else there is, the user wrote all.
     ...(config.kind === 'Secret' ? {} : { spec: config.spec }),
