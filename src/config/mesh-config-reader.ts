@@ -1,6 +1,8 @@
 // MeshConfig as people write it (the `mesh` of ConfigMap `istio`, or a file) to the settings that we read.
 // A field that we do not know is refused by name, and so is one that we know and do not do yet.
 import { parseDurationMs } from '../model/duration.ts';
+import type { WrittenGatewayTopology } from '../model/gateway-topology.ts';
+import { forwardClientCertModes, readGatewayTopology } from '../model/gateway-topology.ts';
 import type { MeshConfig, ProxyConfig } from './mesh-config.ts';
 import { defaultMeshConfig, defaultProxyConfig } from './mesh-config.ts';
 import type { WrittenUpstream } from './mesh-upstream.ts';
@@ -56,7 +58,7 @@ interface WrittenProxy {
   readonly concurrency?: number;
   readonly proxyMetadata?: Readonly<Record<string, string>>;
   readonly holdApplicationUntilProxyStarts?: boolean;
-  readonly gatewayTopology?: { readonly numTrustedProxies?: number };
+  readonly gatewayTopology?: WrittenGatewayTopology;
 }
 
 interface WrittenMesh extends WrittenUpstream {
@@ -107,8 +109,8 @@ const proxySchema: Schema = {
       type: 'object',
       properties: {
         numTrustedProxies: count,
-        forwardClientCertDetails: anything,
-        proxyProtocol: anything,
+        forwardClientCertDetails: { type: 'string', enum: ['UNDEFINED', ...forwardClientCertModes] },
+        proxyProtocol: { type: 'object', properties: {}, required: [] },
       },
       required: [],
     },
@@ -313,8 +315,6 @@ function checkProxy(proxy: WrittenProxy, checker: Checker): void {
     if (unbuiltProxyFields.includes(name)) checker.at(name).unsupported();
     else if (!idleProxyFields.has(name) && !isDefault(name, value)) checker.at(name).withoutEffect();
   }
-  for (const name of Object.keys(proxy.gatewayTopology ?? {}))
-    if (name !== 'numTrustedProxies') checker.at('gatewayTopology', name).unsupported();
   for (const name of ['proxyAdminPort', 'statusPort'] as const)
     if ((proxy[name] ?? 0) !== 0) checkPort(proxy[name], checker.at(name));
   checkDuration(proxy.drainDuration, checker.at('drainDuration'));
@@ -373,6 +373,6 @@ function proxyOverDefaults(proxy: WrittenProxy): ProxyConfig {
     proxyMetadata: proxy.proxyMetadata ?? base.proxyMetadata,
     holdApplicationUntilProxyStarts:
       proxy.holdApplicationUntilProxyStarts ?? base.holdApplicationUntilProxyStarts,
-    trustedProxies: proxy.gatewayTopology?.numTrustedProxies ?? base.trustedProxies,
+    gatewayTopology: readGatewayTopology(proxy.gatewayTopology ?? {}, base.gatewayTopology),
   };
 }

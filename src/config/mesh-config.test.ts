@@ -146,12 +146,25 @@ test('readMeshConfig: what has no effect yet is said, unless it is the default',
   ]);
 });
 
-test('readMeshConfig: gatewayTopology.numTrustedProxies is read, its other fields are refused (C7.10)', () => {
-  const { meshConfig, findings } = readMeshConfig('defaultConfig: {gatewayTopology: {numTrustedProxies: 1}}');
-  expect(findings).toEqual([]);
-  expect(meshConfig?.defaultConfig.trustedProxies).toBe(1);
-  expect(complaintsOf('defaultConfig: {gatewayTopology: {proxyProtocol: {}}}')).toEqual([
-    'defaultConfig.gatewayTopology.proxyProtocol: not supported yet',
+test('readMeshConfig: gatewayTopology is read, what it leaves out is Istio’s default (C7.10)', () => {
+  const topologyOf = (written: string): unknown => {
+    const { meshConfig, findings } = readMeshConfig(`defaultConfig: {gatewayTopology: ${written}}`);
+    expect(findings).toEqual([]);
+    return meshConfig?.defaultConfig.gatewayTopology;
+  };
+  const defaults = { trustedProxies: 0, forwardClientCert: 'SANITIZE_SET', proxyProtocol: false };
+  expect(topologyOf('{}')).toEqual(defaults);
+  expect(topologyOf('{numTrustedProxies: 1, forwardClientCertDetails: UNDEFINED}')).toEqual({
+    ...defaults,
+    trustedProxies: 1,
+  });
+  expect(topologyOf('{forwardClientCertDetails: FORWARD_ONLY, proxyProtocol: {}}')).toEqual({
+    ...defaults,
+    forwardClientCert: 'FORWARD_ONLY',
+    proxyProtocol: true,
+  });
+  expect(complaintsOf('defaultConfig: {gatewayTopology: {forwardClientCertDetails: ALL}}')).toEqual([
+    'defaultConfig.gatewayTopology.forwardClientCertDetails: must be one of UNDEFINED, SANITIZE, FORWARD_ONLY, APPEND_FORWARD, SANITIZE_SET, ALWAYS_FORWARD_ONLY, not "ALL"',
   ]);
 });
 

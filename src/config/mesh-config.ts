@@ -1,5 +1,7 @@
 // MeshConfig: the mesh-wide settings that we read, with Istio's defaults.
 import type { DestinationRuleSpec } from '../api/gen/istio-types.js';
+import type { GatewayTopology } from '../model/gateway-topology.ts';
+import { defaultGatewayTopology } from '../model/gateway-topology.ts';
 
 type LoadBalancer = NonNullable<NonNullable<DestinationRuleSpec['trafficPolicy']>['loadBalancer']>;
 
@@ -79,8 +81,7 @@ export interface ProxyConfig {
   /** Sent to the control plane as node metadata. */
   readonly proxyMetadata: Readonly<Record<string, string>>;
   readonly holdApplicationUntilProxyStarts: boolean;
-  /** Proxies in front of a gateway whose x-forwarded-for is believed: gatewayTopology.numTrustedProxies. */
-  readonly trustedProxies: number;
+  readonly gatewayTopology: GatewayTopology;
 }
 
 /** Istio's defaults (ProxyConfig reference). */
@@ -93,7 +94,7 @@ export const defaultProxyConfig: ProxyConfig = {
   statNameLength: 189,
   proxyMetadata: {},
   holdApplicationUntilProxyStarts: false,
-  trustedProxies: 0,
+  gatewayTopology: defaultGatewayTopology,
 };
 
 export const defaultMeshConfig: MeshConfig = {

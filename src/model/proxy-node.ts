@@ -1,4 +1,5 @@
 // A connected proxy.
+import type { GatewayTopology } from './gateway-topology.ts';
 import type { Locality } from './service.ts';
 
 export type ProxyType = 'sidecar' | 'router';
@@ -54,6 +55,8 @@ export interface ProxyNode {
   readonly idleTimeout?: string;
   /** Node metadata whose values are texts, for EnvoyFilters that look at them; absent: none. */
   readonly metadata?: Readonly<Record<string, string>>;
+  /** Of a gateway, where its own ProxyConfig came along (metadata PROXY_CONFIG); absent: the mesh's. */
+  readonly gatewayTopology?: GatewayTopology;
   /** True: it may not listen on ports below 1024 (metadata UNPRIVILEGED_POD). */
   readonly unprivileged?: boolean;
   /**

@@ -2,6 +2,7 @@ import { create } from '@bufbuild/protobuf';
 import type { JsonObject } from '@bufbuild/protobuf';
 import { describe, expect, test } from 'vitest';
 import { NodeSchema } from '../api/gen/envoy/config/core/v3/base_pb.js';
+import { defaultGatewayTopology } from '../model/gateway-topology.ts';
 import type { ProxyNode } from '../model/proxy-node.ts';
 import { StreamError } from '../xds/server/ads-server.ts';
 import { parseProxyNode } from './proxy-node.ts';
@@ -13,6 +14,24 @@ function parse(metadata: JsonObject, nodeId = id): ProxyNode {
 }
 
 describe('parseProxyNode', () => {
+  test('parseProxyNode: what a gateway is told of its surroundings (B1.06, C7.02, C7.10)', () => {
+    const gateway = (metadata: JsonObject): ReturnType<typeof parseProxyNode> =>
+      parseProxyNode(create(NodeSchema, { id, metadata }));
+    expect(gateway({ UNPRIVILEGED_POD: 'true' }).unprivileged).toBe(true);
+    expect(gateway({ UNPRIVILEGED_POD: 'false' }).unprivileged).toBeUndefined();
+    expect(gateway({}).gatewayTopology).toBeUndefined();
+    const topology = { numTrustedProxies: 2, forwardClientCertDetails: 'SANITIZE', proxyProtocol: {} };
+    expect(gateway({ PROXY_CONFIG: { gatewayTopology: topology } }).gatewayTopology).toEqual({
+      trustedProxies: 2,
+      forwardClientCert: 'SANITIZE',
+      proxyProtocol: true,
+    });
+    expect(gateway({ PROXY_CONFIG: {} }).gatewayTopology).toEqual(defaultGatewayTopology);
+    expect(() => gateway({ PROXY_CONFIG: { gatewayTopology: 'none' } })).toThrow(
+      /PROXY_CONFIG gatewayTopology/,
+    );
+  });
+
   test('parseProxyNode: id and metadata of an Istio proxy (B1.06)', () => {
     const node = parseProxyNode(
       create(NodeSchema, {

@@ -5,6 +5,7 @@ import type { JsonObject, JsonValue } from '@bufbuild/protobuf';
 import type { Node } from '../api/gen/envoy/config/core/v3/base_pb.js';
 import { parseDurationNs } from '../model/duration.ts';
 import type { GatewayBind, InterceptionMode, ProxyNode, ProxyType } from '../model/proxy-node.ts';
+import { readGatewayTopology } from '../model/gateway-topology.ts';
 import { StreamError, grpcStatus } from '../xds/server/ads-server.ts';
 
 /** Throws StreamError INVALID_ARGUMENT that names what is malformed, and what would be accepted. */
@@ -43,6 +44,7 @@ export function parseProxyNode(node: Node): ProxyNode {
     adminPort: port(metadata, 'ENVOY_ADMIN_PORT') ?? defaultAdminPort,
     ...(istioExtensions.length === 0 ? {} : { istioExtensions }),
     ...(nodeName === '' ? {} : { nodeName }),
+    ...gatewayTopologyOf(metadata),
     ...(isTrue(text(metadata, 'UNPRIVILEGED_POD')) ? { unprivileged: true } : {}),
     // Istio's agent writes HTTP10 as the text "1".
     http10: ['1', 'true'].includes(text(metadata, 'HTTP10')),
@@ -128,6 +130,25 @@ function text(metadata: JsonObject, key: string): string {
   if (value === undefined || value === null) return '';
   if (typeof value === 'object') throw malformed(`metadata ${key}`, 'a text');
   return String(value);
+}
+
+/** Of the ProxyConfig that came along, which stands for the mesh's as a whole. */
+function gatewayTopologyOf(metadata: JsonObject): Pick<ProxyNode, 'gatewayTopology'> {
+  const config = metadata['PROXY_CONFIG'];
+  if (!isObject(config)) return {};
+  const written = config['gatewayTopology'] ?? {};
+  if (!isObject(written)) throw malformed('metadata PROXY_CONFIG gatewayTopology', 'a map');
+  const { numTrustedProxies, forwardClientCertDetails, proxyProtocol } = written;
+  const topology = readGatewayTopology({
+    ...(typeof numTrustedProxies === 'number' ? { numTrustedProxies } : {}),
+    ...(typeof forwardClientCertDetails === 'string' ? { forwardClientCertDetails } : {}),
+    ...(isObject(proxyProtocol) ? { proxyProtocol } : {}),
+  });
+  return { gatewayTopology: topology };
+}
+
+function isObject(value: JsonValue | undefined): value is JsonObject {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 /** As Go's ParseBool reads it. */

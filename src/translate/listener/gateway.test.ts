@@ -288,3 +288,17 @@ test('gatewayListeners: chains come from the server, or from the rule that says 
     'filterChains[1] <- VirtualService default/tls spec.tls[0].match[0]',
   ]);
 });
+
+test('gatewayListeners: what stands in front of the gateway is believed as far as its topology says (C7.10)', () => {
+  const yaml = gateway(server(80, 'HTTP', 'hosts: [a.com]'));
+  const topology = {
+    trustedProxies: 2,
+    forwardClientCert: 'ALWAYS_FORWARD_ONLY',
+    proxyProtocol: true,
+  } as const;
+  const listener = listenersOf(yaml, { proxy: { ...gatewayPod, gatewayTopology: topology } })['0.0.0.0_80'];
+  expect(listener).toMatchObject({ listenerFilters: [{ name: 'envoy.filters.listener.proxy_protocol' }] });
+  const manager = chainsOf(listener)[0]?.filters[0]?.typedConfig;
+  expect(manager).toMatchObject({ xffNumTrustedHops: 2, forwardClientCertDetails: 'ALWAYS_FORWARD_ONLY' });
+  expect(manager?.['setCurrentClientCertDetails']).toBeUndefined();
+});

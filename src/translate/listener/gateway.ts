@@ -1,6 +1,7 @@
 // Listeners of gateways: one per address and port of the merged Gateway servers.
 import type { GatewayListener, GatewayServer } from '../gateway/servers.ts';
 import { bareHosts, mergedGateways } from '../gateway/servers.ts';
+import type { GatewayTopology } from '../../model/gateway-topology.ts';
 import { originAt } from '../../model/origin.ts';
 import type { ProxyScope } from '../resource.ts';
 import type { World } from '../world.ts';
@@ -96,10 +97,15 @@ function listenerInput(
     httpInspectorDisabledPorts: [],
     continueOnListenerFiltersTimeout: false,
     transportSocketConnectTimeoutMs: handshakeTimeoutMs,
+    proxyProtocol: topologyOf(world, scope).proxyProtocol,
     chains,
     ...(origin === undefined ? {} : { origin }),
     ...withAccessLog(world),
   };
+}
+
+function topologyOf(world: World, { node }: ProxyScope): GatewayTopology {
+  return node.gatewayTopology ?? world.meshConfig().defaultConfig.gatewayTopology;
 }
 
 /** After its address, or the first of all addresses, even where only some of them are listened on. */
@@ -133,7 +139,7 @@ function httpChain(
       routes: { rds: routeName },
       http10: scope.node.http10,
       http2: false,
-      trustedProxies: world.meshConfig().defaultConfig.trustedProxies,
+      topology: topologyOf(world, scope),
       ...withAccessLog(world),
     },
     origin,

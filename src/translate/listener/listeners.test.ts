@@ -249,7 +249,8 @@ test('gatewayListeners: one per port; TCP goes where a rule says, without one th
 });
 
 test('gatewayListeners: as many proxies in front are believed as the mesh says (C7.10)', () => {
-  const trusted = { defaultConfig: { ...defaultProxyConfig, trustedProxies: 2 } };
+  const gatewayTopology = { ...defaultProxyConfig.gatewayTopology, trustedProxies: 2 };
+  const trusted = { defaultConfig: { ...defaultProxyConfig, gatewayTopology } };
   const http = (mesh = {}) => listenersOf(gateways, { proxy: gatewayPod, mesh })['0.0.0.0_8080'];
   expect(managerOf(http(trusted))).toMatchObject({ useRemoteAddress: true, xffNumTrustedHops: 2 });
   expect(managerOf(http())['xffNumTrustedHops']).toBeUndefined();
