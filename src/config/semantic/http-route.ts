@@ -101,6 +101,8 @@ function checkConflicts(route: HttpRoute, isDelegate: boolean, checker: Checker)
   if (route.delegate !== undefined && !isDelegate) {
     if (route.redirect !== undefined) checker.error('a rule with a delegate must not specify redirect');
     if (route.route !== undefined) checker.error('a rule with a delegate must not specify route');
+    if ((route.delegate.name ?? '') === '')
+      checker.at('delegate').warn('a delegate without a name is never found: the rule is left out');
     return;
   }
   if (route.delegate !== undefined)
@@ -185,6 +187,8 @@ function checkFault(fault: HttpRoute['fault'], checker: Checker): void {
     checkFraction(delay.percentage, place.at('percentage'));
     checkOneOf(delay, ['fixedDelay', 'exponentialDelay'], place);
     checkDuration(delay.fixedDelay, place.at('fixedDelay'));
+    if (delay.fixedDelay === undefined && delay.exponentialDelay === undefined)
+      place.warn('delay configured, but fixedDelay not set: nothing is delayed');
     if (delay.exponentialDelay !== undefined)
       place.at('exponentialDelay').error('exponentialDelay is not supported; use fixedDelay');
   }
