@@ -53,7 +53,7 @@ export function resolveBackend(
   } else if (kind === 'Hostname') {
     if (backend.namespace !== undefined) return invalid('namespace may not be set with Hostname type');
     host = name;
-    isFound = objects.discovered(name, namespace) !== undefined;
+    isFound = objects.isDiscovered(name, namespace);
   } else if (kind === 'InferencePool') {
     return failing('InvalidKind', 'InferencePool is not supported: requests are not sent by inference load');
   } else {

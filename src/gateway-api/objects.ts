@@ -60,7 +60,9 @@ export interface GatewayApiObjects {
   serviceEntry(namespace: string, name: string): Config<ServiceEntrySpec> | undefined;
   secret(namespace: string, name: string): Config<Secret> | undefined;
   configMap(namespace: string, name: string): Config<ConfigMap> | undefined;
-  /** The service of that hostname and namespace. */
+  /** Whether there is a service of that hostname and namespace. */
+  isDiscovered(hostname: string, namespace: string): boolean;
+  /** The service of that hostname and namespace, with its endpoints: for status alone, for they come and go. */
   discovered(hostname: string, namespace: string): DiscoveredService | undefined;
   /** Namespaces with a service of that hostname, sorted. */
   namespacesOf(hostname: string): readonly string[];

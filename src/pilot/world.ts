@@ -28,6 +28,8 @@ import type { Registry, RegistrySources } from '../registry/registry.ts';
 import { createRegistry } from '../registry/registry.ts';
 import { isVisible } from '../registry/service-conflicts.ts';
 import type { World } from '../translate/world.ts';
+import type { StatusEntry } from './made-configs.ts';
+import { MadeConfigs, madeOfKinds } from './made-configs.ts';
 
 /** Kinds that proxies' configuration is made of; changes of others move nothing. */
 export const worldKinds = [
@@ -47,6 +49,7 @@ export const worldKinds = [
   'VirtualService',
   'WorkloadEntry',
   'WorkloadGroup',
+  ...madeOfKinds,
 ] as const;
 type WorldKind = (typeof worldKinds)[number];
 
@@ -62,6 +65,8 @@ export class PilotWorld implements World {
   readonly #mesh: Input<MeshConfig>;
   readonly #inputs: ReadonlyMap<string, Input<Config>>;
   readonly #registry: Registry;
+  /** What Ingresses and Gateway API objects stand for. */
+  readonly #made: MadeConfigs;
   readonly #virtualServices: Derived<{ gateway: string; namespace: string }, readonly VirtualServiceConfig[]>;
   readonly #rulesByHost: Index<HostRule>;
   readonly #gateways: Derived<'all', readonly GatewayConfig[]>;
@@ -84,6 +89,12 @@ export class PilotWorld implements World {
     const same = (a: unknown, b: unknown): boolean => sameConfig(a as Config, b as Config);
     this.#inputs = new Map(worldKinds.map((kind) => [kind, graph.input<Config>(kind, same)]));
     this.#registry = createRegistry({ graph, sources: this.#sources(), meshConfig: () => this.meshConfig() });
+    this.#made = new MadeConfigs({
+      graph,
+      input: (kind) => this.#input(kind),
+      registry: this.#registry,
+      meshConfig: () => this.meshConfig(),
+    });
     this.#virtualServices = this.#deriveVirtualServices();
     this.#rulesByHost = this.#input<DestinationRuleConfig>('DestinationRule')
       .map('destination-rule-hosts', (config) => ({ host: this.#ruleHost(config), config }))
@@ -91,7 +102,8 @@ export class PilotWorld implements World {
       .index('destination-rules-by-host', ({ host }) => [isWildcard(host) ? '*' : host]);
     this.#gateways = graph.derived({
       name: 'gateways',
-      compute: (_all: 'all') => byAge(this.#input<GatewayConfig>('Gateway').values()),
+      compute: (_all: 'all') =>
+        byAge([...this.#input<GatewayConfig>('Gateway').values(), ...this.#made.gateways()]),
     });
     this.#selected = graph.derived({
       name: 'gateways-selecting',
@@ -228,14 +240,13 @@ export class PilotWorld implements World {
     const exact = isWildcard(hostname) ? [] : this.#rulesByHost.get(hostname);
     const wildcards = this.#rulesByHost.get('*').filter(({ host }) => hostnameCovers(host, hostname));
     const defaults = this.meshConfig().defaultDestinationRuleExportTo;
-    const seen = [...exact, ...wildcards]
-      .map(({ config }) => config)
-      .filter((config) =>
-        // A rule for chosen workloads is for those of its own namespace.
-        config.spec.workloadSelector === undefined
-          ? isExported(config, namespace, defaults)
-          : config.namespace === namespace,
-      );
+    const written = [...exact, ...wildcards].map(({ config }) => config);
+    const seen = [...written, ...this.#made.destinationRulesOf(hostname)].filter((config) =>
+      // A rule for chosen workloads is for those of its own namespace.
+      config.spec.workloadSelector === undefined
+        ? isExported(config, namespace, defaults)
+        : config.namespace === namespace,
+    );
     return byAge(seen);
   }
 
@@ -257,6 +268,11 @@ export class PilotWorld implements World {
 
   proxyConfigs(namespace: string): readonly ProxyConfigConfig[] {
     return this.#proxyConfigs.get(namespace);
+  }
+
+  /** The status that each Ingress and Gateway API object of ours should have. Recorded. */
+  statuses(): readonly StatusEntry[] {
+    return this.#made.statuses();
   }
 
   derive<T>(key: string, compute: () => T): T {
@@ -287,7 +303,7 @@ export class PilotWorld implements World {
     const all = graph.derived({
       name: 'virtual-services-of-gateway',
       compute: (gateway: string) =>
-        byAge(byGateway.get(gateway)).flatMap((config) =>
+        byAge([...byGateway.get(gateway), ...this.#made.virtualServicesOf(gateway)]).flatMap((config) =>
           isRoot(config) ? (merged.get(config) ?? []) : config,
         ),
     });

@@ -56,6 +56,8 @@ export function gatewayApiObjects(
     serviceEntry: (namespace, name) => get('ServiceEntry', namespace, name),
     secret: (namespace, name) => get('Secret', namespace, name),
     configMap: (namespace, name) => get('ConfigMap', namespace, name),
+    isDiscovered: (hostname, namespace) =>
+      discovered.some((each) => each.hostname === hostname && each.namespace === namespace),
     discovered: (hostname, namespace) =>
       discovered.find((each) => each.hostname === hostname && each.namespace === namespace),
     namespacesOf: (hostname) =>
