@@ -72,6 +72,7 @@ export const deliveryOrder: readonly string[] = [
   typeUrls.endpoint,
   typeUrls.listener,
   typeUrls.route,
+  typeUrls.extensionConfig,
 ];
 
 /** A response that is not answered within this is taken for accepted, as Istio takes every response. */

@@ -10,7 +10,7 @@ import type { MeshConfig } from '../config/mesh-config.ts';
 import { defaultMeshConfig } from '../config/mesh-config.ts';
 import type { ConfigChange, ConfigStore } from '../config/store.ts';
 import type { ProxyNode } from '../model/proxy-node.ts';
-import { clusters, endpoints, listeners, routes } from '../translate/index.ts';
+import { clusters, endpoints, extensionConfigs, listeners, routes } from '../translate/index.ts';
 import type { ProxyScope } from '../translate/resource.ts';
 import { proxyScope } from '../translate/scope.ts';
 import type { World } from '../translate/world.ts';
@@ -125,7 +125,9 @@ export class PilotServer implements Pilot {
     this.resources = new Resources({
       graph: this.graph,
       world: this.world,
-      kinds: options.kinds ?? ([clusters, endpoints, listeners, routes] as readonly AnyResourceKind[]),
+      kinds:
+        options.kinds ??
+        ([clusters, endpoints, listeners, routes, extensionConfigs] as readonly AnyResourceKind[]),
       scopeOf: options.scopeOf ?? proxyScope,
       logger: this.#logger,
     });

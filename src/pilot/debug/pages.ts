@@ -225,6 +225,7 @@ const syncFields: Readonly<Record<string, string>> = {
   [typeUrls.listener]: 'listener',
   [typeUrls.route]: 'route',
   [typeUrls.endpoint]: 'endpoint',
+  [typeUrls.extensionConfig]: 'extension_config',
 };
 
 /** As istiod showed it up to 1.6: for each service port its instances. */
