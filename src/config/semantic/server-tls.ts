@@ -1,6 +1,7 @@
 // TLS settings of a Gateway's server or a Sidecar's ingress.
 // Source: Istio pkg/config/validation (behaviour of 1.32).
 import type { GatewaySpec } from '../../api/gen/istio-types.js';
+import { isUsableCipherSuite } from '../../model/cipher-suites.ts';
 import type { Checker } from './checker.ts';
 
 type ServerTls = NonNullable<NonNullable<GatewaySpec['servers']>[number]['tls']>;
@@ -48,32 +49,6 @@ const certificateFields = [
   'credentialNames',
 ] as const;
 
-/** BoringSSL's suites for TLS 1.2 and below that Istio lets through. */
-export const cipherSuites: ReadonlySet<string> = new Set([
-  'ECDHE-ECDSA-AES128-GCM-SHA256',
-  'ECDHE-RSA-AES128-GCM-SHA256',
-  'ECDHE-ECDSA-AES256-GCM-SHA384',
-  'ECDHE-RSA-AES256-GCM-SHA384',
-  'ECDHE-ECDSA-CHACHA20-POLY1305',
-  'ECDHE-RSA-CHACHA20-POLY1305',
-  'ECDHE-PSK-CHACHA20-POLY1305',
-  'ECDHE-ECDSA-AES128-SHA',
-  'ECDHE-RSA-AES128-SHA',
-  'ECDHE-PSK-AES128-CBC-SHA',
-  'ECDHE-ECDSA-AES256-SHA',
-  'ECDHE-RSA-AES256-SHA',
-  'ECDHE-PSK-AES256-CBC-SHA',
-  'AES128-GCM-SHA256',
-  'AES256-GCM-SHA384',
-  'AES128-SHA',
-  'AES256-SHA',
-  'PSK-AES128-CBC-SHA',
-  'PSK-AES256-CBC-SHA',
-  'DES-CBC3-SHA',
-  'ECDHE-RSA-AES128-SHA256',
-  'ECDHE-ECDSA-AES128-SHA256',
-]);
-
 function isSet(value: string | readonly unknown[] | undefined): boolean {
   return value !== undefined && value.length > 0;
 }
@@ -90,7 +65,7 @@ function checkCipherSuites(tls: ServerTls, checker: Checker): void {
   const seen = new Set<string>();
   for (const [index, suite] of suites.entries()) {
     const place = checker.at('cipherSuites', index);
-    if (!cipherSuites.has(suite)) place.warn(`ignoring invalid cipher suite: ${suite}`);
+    if (!isUsableCipherSuite(suite)) place.warn(`ignoring invalid cipher suite: ${suite}`);
     else if (seen.has(suite)) place.warn(`ignoring duplicate cipher suite: ${suite}`);
     seen.add(suite);
   }
