@@ -8,7 +8,7 @@ import type {
   ListenerTls,
   ObjectReference,
 } from '../config/gateway-api-types.ts';
-import { cipherSuites } from '../config/semantic/server-tls.ts';
+import { isUsableCipherSuite } from '../model/cipher-suites.ts';
 import { configMapData, hasCertificates, keyPairProblem, rootProblem, secretData } from './certificates.ts';
 import type { Problem } from './conditions.ts';
 import type { GatewayApiObjects } from './objects.ts';
@@ -57,7 +57,7 @@ const ciphersOption = 'gateway.istio.io/tls-cipher-suites';
 
 function wantedCiphers({ options }: ListenerTls): { cipherSuites?: string[] } {
   const names = (options?.[ciphersOption] ?? '').split(',').map((name) => name.trim());
-  const known = [...new Set(names)].filter((name) => cipherSuites.has(name));
+  const known = [...new Set(names)].filter((name) => name !== '' && isUsableCipherSuite(name));
   return known.length === 0 ? {} : { cipherSuites: known };
 }
 
