@@ -44,6 +44,8 @@ export interface Config<Spec = unknown> {
   readonly spec: Spec;
   /** The object's `status`, for kinds in which we read it (Pod). */
   readonly status?: unknown;
+  /** The Kubernetes cluster that it was read from; absent: the mesh's own, where its configuration is. */
+  readonly clusterId?: string;
   /** Which version of the spec the API server gave this: metadata.generation. Absent: 0 (files have none). */
   readonly generation?: number;
   /** Of an object that we made of users' objects: where it and its parts come from. */
@@ -87,9 +89,10 @@ export const gatewayApiGroup = 'gateway.networking.k8s.io';
 /** The kind of a Gateway of the Gateway API; `Gateway` alone is Istio's. */
 export const kubeGatewayKind = `Gateway.${gatewayApiGroup}`;
 
-/** `Kind/namespace/name`: one object of one store; the kind is one of `kindKey`. */
-export function configKey(config: Pick<Config, 'kind' | 'namespace' | 'name'>): string {
-  return `${config.kind}/${config.namespace}/${config.name}`;
+/** `Kind/namespace/name`: one object of one store; the kind is one of `kindKey`. Of another cluster, with that at its end. */
+export function configKey(config: Pick<Config, 'kind' | 'namespace' | 'name' | 'clusterId'>): string {
+  const key = `${config.kind}/${config.namespace}/${config.name}`;
+  return config.clusterId === undefined ? key : `${key}@${config.clusterId}`;
 }
 
 /** The field of the user's object; of a made object what it was made of. */
@@ -125,7 +128,10 @@ function originOfPart({ whole, parts }: MadeOf, fieldPath: FieldPath): Origin {
 }
 
 /** Older first; the same age by name, then namespace (Istio: `sortConfigByCreationTime`). */
-export function compareAge(a: Config, b: Config): number {
+export function compareAge(
+  a: Pick<Config, 'creationTimeMs' | 'name' | 'namespace'>,
+  b: Pick<Config, 'creationTimeMs' | 'name' | 'namespace'>,
+): number {
   if (a.creationTimeMs !== b.creationTimeMs) return a.creationTimeMs - b.creationTimeMs;
   if (a.name !== b.name) return a.name < b.name ? -1 : 1;
   if (a.namespace !== b.namespace) return a.namespace < b.namespace ? -1 : 1;

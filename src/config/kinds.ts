@@ -102,6 +102,7 @@ export function validateKind(
 /** Kinds of Kubernetes that have no `spec`. */
 const wholeKinds = new Set([
   'Namespace',
+  'Node',
   'Endpoints',
   'EndpointSlice',
   'Secret',
@@ -112,8 +113,8 @@ const wholeKinds = new Set([
 /** The kinds that we read, by `group/Kind`. */
 export const kinds: ReadonlyMap<string, Kind> = new Map(
   [
-    ...['Namespace', 'Service', 'Pod', 'Endpoints', 'Secret', 'ConfigMap', 'ServiceAccount'].map((kind) =>
-      kubeKind('', kind, 'v1'),
+    ...['Namespace', 'Node', 'Service', 'Pod', 'Endpoints', 'Secret', 'ConfigMap', 'ServiceAccount'].map(
+      (kind) => kubeKind('', kind, 'v1'),
     ),
     kubeKind('discovery.k8s.io', 'EndpointSlice', 'v1'),
     kubeKind('apps', 'Deployment', 'v1'),
@@ -146,7 +147,7 @@ function kubeKind(group: string, kind: string, version: string): Kind {
     group,
     kind,
     versions: [version],
-    isNamespaced: kind !== 'Namespace' && kind !== 'IngressClass',
+    isNamespaced: kind !== 'Namespace' && kind !== 'Node' && kind !== 'IngressClass',
     specIs: wholeKinds.has(kind) ? 'whole' : 'spec',
     schema: () => kubeSchemas[kind] ?? ingressSchemas[kind] ?? { type: 'any' },
     validate: validators[kind],
@@ -231,7 +232,6 @@ const unreadKinds: ReadonlySet<string> = new Set([
   'LimitRange',
   'MutatingWebhookConfiguration',
   'NetworkPolicy',
-  'Node',
   'PersistentVolume',
   'PersistentVolumeClaim',
   'PodDisruptionBudget',

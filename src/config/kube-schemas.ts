@@ -157,10 +157,17 @@ const serviceSpec = open({
 /** By kind: the schema of the object without apiVersion, kind and metadata. */
 export const kubeSchemas: Readonly<Record<string, ObjectSchema>> = {
   Namespace: open({}),
+  Node: open({ status: open({ addresses: listOf(open({ type: text, address: text })) }) }),
   ServiceAccount: open({}),
   ConfigMap: open({ data: labels, binaryData: labels }),
   Secret: open({ type: text, data: labels, stringData: labels }),
-  Service: open({ spec: serviceSpec }, 'spec'),
+  Service: open(
+    {
+      spec: serviceSpec,
+      status: open({ loadBalancer: open({ ingress: listOf(open({ ip: text, hostname: text })) }) }),
+    },
+    'spec',
+  ),
   Pod: open({ spec: podSpec, status: podStatus }, 'spec'),
   Deployment: open({ spec: open(workloadSpec, 'template') }, 'spec'),
   StatefulSet: open({ spec: open({ ...workloadSpec, serviceName: text }, 'template') }, 'spec'),

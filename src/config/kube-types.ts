@@ -26,6 +26,18 @@ export interface KubeServiceSpec {
   readonly trafficDistribution?: string;
 }
 
+/** `status` of a v1 Service. */
+export interface KubeServiceStatus {
+  readonly loadBalancer?: {
+    readonly ingress?: readonly { readonly ip?: string; readonly hostname?: string }[];
+  };
+}
+
+/** A v1 Node without metadata. */
+export interface KubeNode {
+  readonly status?: { readonly addresses?: readonly { readonly type?: string; readonly address?: string }[] };
+}
+
 export interface KubeServicePort {
   readonly name?: string;
   readonly protocol?: 'TCP' | 'UDP' | 'SCTP';

@@ -170,7 +170,6 @@ const unbuiltFields = [
   'pathNormalization',
   'serviceEntryVisibility',
   'serviceScopeConfigs',
-  'serviceSettings',
   'zoneAwareLbSetting',
   'defaultProviders',
 ];

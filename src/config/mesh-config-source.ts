@@ -7,6 +7,7 @@ import type { ConfigMap } from './kube-types.ts';
 import type { MeshConfig } from './mesh-config.ts';
 import { defaultMeshConfig } from './mesh-config.ts';
 import { readMeshConfig } from './mesh-config-reader.ts';
+import { readMeshNetworks } from './mesh-networks.ts';
 import type { ConfigStore } from './store.ts';
 import { TreeWatcher } from './watch-tree.ts';
 import { DocumentText } from './yaml-document.ts';
@@ -78,8 +79,10 @@ export class MeshConfigSource {
     const config = this.#options.store.get('ConfigMap', this.#namespace, 'istio') as
       | Config<ConfigMap>
       | undefined;
-    const text = config?.spec.data?.['mesh'];
-    return text === undefined ? defaultMeshConfig : readMeshConfig(text).meshConfig;
+    const { mesh = '', meshNetworks = '' } = config?.spec.data ?? {};
+    const { meshConfig } = readMeshConfig(mesh);
+    const { networks } = readMeshNetworks(meshNetworks);
+    return meshConfig === undefined || networks === undefined ? undefined : { ...meshConfig, networks };
   }
 
   #look(isFinal: boolean): void {

@@ -2,6 +2,7 @@
 import type { DestinationRuleSpec } from '../api/gen/istio-types.js';
 import type { GatewayTopology } from '../model/gateway-topology.ts';
 import { defaultGatewayTopology } from '../model/gateway-topology.ts';
+import type { MeshNetworks } from './mesh-networks.ts';
 
 type LoadBalancer = NonNullable<NonNullable<DestinationRuleSpec['trafficPolicy']>['loadBalancer']>;
 
@@ -39,6 +40,13 @@ export interface MeshConfig {
   readonly tcpKeepalive?: TcpKeepalive;
   /** Of services whose DestinationRule has none. */
   readonly localityLbSetting: NonNullable<LoadBalancer['localityLbSetting']>;
+  /**
+   * Hosts whose endpoints count within their own Kubernetes cluster alone, or (false) everywhere although a
+   * wider entry says otherwise; the most specific host counts. MeshConfig.serviceSettings over Istio's own.
+   */
+  readonly clusterLocalHosts: readonly { readonly host: string; readonly isLocal: boolean }[];
+  /** Read from `meshNetworks`, beside the MeshConfig. */
+  readonly networks: MeshNetworks;
   readonly connectTimeoutMs: number;
   /** Empty: no access log. */
   readonly accessLogFile: string;
@@ -108,6 +116,12 @@ export const defaultMeshConfig: MeshConfig = {
   inboundTrafficPolicy: 'PASSTHROUGH',
   h2UpgradePolicy: 'DO_NOT_UPGRADE',
   localityLbSetting: { enabled: true },
+  clusterLocalHosts: [
+    { host: '*.kube-system.svc.cluster.local', isLocal: true },
+    { host: 'kubernetes.default.svc.cluster.local', isLocal: true },
+    { host: 'istiod.istio-system.svc.cluster.local', isLocal: true },
+  ],
+  networks: {},
   connectTimeoutMs: 10_000,
   accessLogFile: '',
   accessLogEncoding: 'TEXT',

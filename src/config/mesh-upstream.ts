@@ -1,5 +1,6 @@
 // The part of MeshConfig that decides how proxies reach each other and the world: TLS, HTTP/2, keepalive, locality.
 import type { DestinationRuleSpec } from '../api/gen/istio-types.js';
+import { hostnameCovers } from '../model/hostname.ts';
 import type { MeshConfig, TcpKeepalive, TlsDefaults } from './mesh-config.ts';
 import type { Schema } from './schema.ts';
 import type { Checker } from './semantic/checker.ts';
@@ -18,6 +19,10 @@ export interface WrittenUpstream {
   readonly h2UpgradePolicy?: MeshConfig['h2UpgradePolicy'];
   readonly tcpKeepalive?: TcpKeepalive;
   readonly localityLbSetting?: LocalityLbSetting;
+  readonly serviceSettings?: readonly {
+    readonly settings?: { readonly clusterLocal?: boolean };
+    readonly hosts?: readonly string[];
+  }[];
   readonly inboundTrafficPolicy?: { readonly mode?: MeshConfig['inboundTrafficPolicy'] };
 }
 
@@ -53,6 +58,10 @@ export const upstreamSchemas: Readonly<Record<string, Schema>> = {
     failover: { type: 'array', items: object({ from: text, to: text }) },
     failoverPriority: texts,
   }),
+  serviceSettings: {
+    type: 'array',
+    items: object({ settings: object({ clusterLocal: { type: 'boolean' } }), hosts: texts }),
+  },
   inboundTrafficPolicy: object({ mode: { type: 'string', enum: ['PASSTHROUGH', 'LOCALHOST'] } }),
 };
 
@@ -89,6 +98,7 @@ export function upstreamOverDefaults(
   | 'tcpKeepalive'
   | 'localityLbSetting'
   | 'inboundTrafficPolicy'
+  | 'clusterLocalHosts'
 > {
   const tcpKeepalive = mesh.tcpKeepalive ?? base.tcpKeepalive;
   return {
@@ -100,5 +110,20 @@ export function upstreamOverDefaults(
     // Written fields replace single ones of the default, as protobuf merges.
     localityLbSetting: { ...base.localityLbSetting, ...mesh.localityLbSetting },
     inboundTrafficPolicy: mesh.inboundTrafficPolicy?.mode ?? base.inboundTrafficPolicy,
+    clusterLocalHosts: clusterLocalHosts(mesh.serviceSettings ?? [], base.clusterLocalHosts),
   };
+}
+
+/** An entry that is not cluster-local takes the defaults that it covers back. Source: Istio `ClusterLocalProvider`. */
+function clusterLocalHosts(
+  settings: NonNullable<WrittenUpstream['serviceSettings']>,
+  defaults: MeshConfig['clusterLocalHosts'],
+): MeshConfig['clusterLocalHosts'] {
+  const written = settings.flatMap(({ settings: own, hosts = [] }) =>
+    hosts.map((host) => ({ host, isLocal: own?.clusterLocal === true })),
+  );
+  const kept = defaults.filter(
+    (standard) => !written.some(({ host, isLocal }) => !isLocal && hostnameCovers(standard.host, host)),
+  );
+  return [...written, ...kept];
 }

@@ -20,9 +20,6 @@ test('warnOfNoEffect: fields of a Service that choose endpoints are named, and t
   ).toEqual({
     isTaken: true,
     warnings: [
-      'f.yaml:3:35: Service default/a: metadata.annotations["networking.istio.io/traffic-distribution"]: has no effect yet',
-      'f.yaml:6:3: Service default/a: spec.internalTrafficPolicy: has no effect yet',
-      'f.yaml:7:3: Service default/a: spec.trafficDistribution: has no effect yet',
       'f.yaml:8:3: Service default/a: spec.sessionAffinity: has no effect, as in Istio: the proxy balances each request',
     ],
   });

@@ -15,9 +15,6 @@ interface Idle {
 }
 
 const notCaptured = 'has no effect yet: connections are not captured transparently';
-const trafficDistribution: Idle = {
-  path: ['metadata', 'annotations', 'networking.istio.io/traffic-distribution'],
-};
 
 /** Labels of ambient mode, which has no sidecars. */
 const ambientLabelsAt = (...holder: FieldPath): readonly Idle[] =>
@@ -49,19 +46,16 @@ const podFieldsAt = (...holder: FieldPath): readonly Idle[] => [
 ];
 
 const idleFields: Readonly<Record<string, readonly Idle[]>> = {
-  Namespace: [trafficDistribution, ...ambientLabelsAt('metadata')],
+  Namespace: ambientLabelsAt('metadata'),
   Service: [
-    { path: ['spec', 'internalTrafficPolicy'], unless: ['Cluster'] },
-    { path: ['spec', 'trafficDistribution'] },
     {
       path: ['spec', 'sessionAffinity'],
       unless: ['None'],
       message: 'has no effect, as in Istio: the proxy balances each request',
     },
-    trafficDistribution,
     ...ambientLabelsAt('metadata'),
   ],
-  ServiceEntry: [trafficDistribution, ...ambientLabelsAt('metadata')],
+  ServiceEntry: ambientLabelsAt('metadata'),
   Pod: podFieldsAt('metadata'),
   Deployment: [
     ...podFieldsAt('spec', 'template', 'metadata'),

@@ -56,7 +56,15 @@ export interface Service {
   /** Target of an alias. */
   readonly aliasOf?: Hostname;
   readonly subjectAltNames: readonly string[];
+  /** Service accounts of its namespace that its workloads may have, beside those that its endpoints show. */
+  readonly serviceAccounts?: readonly string[];
   readonly publishNotReady: boolean;
+  /** internalTrafficPolicy Local: clients are sent to endpoints of their own node alone. */
+  readonly isNodeLocal?: boolean;
+  /** What clients prefer, where no DestinationRule says otherwise: their zone, or their node. */
+  readonly trafficDistribution?: 'PreferSameZone' | 'PreferSameNode';
+  /** The Kubernetes cluster of its object; absent: the mesh's own. */
+  readonly clusterId?: string;
   /** Milliseconds since the epoch; 0 where the object has no creationTimestamp. Older wins conflicts. */
   readonly creationTimeMs: number;
   readonly origin: Origin;
@@ -72,8 +80,10 @@ export interface Locality {
 
 /** One instance of one port of a service. */
 export interface Endpoint {
-  /** IP address, DNS name or `unix://path`. */
+  /** IP address, DNS name or `unix://path`; empty where only the gateway of its network leads to it. */
   readonly address: string;
+  /** Further addresses of the same workload: the other family's. */
+  readonly otherAddresses?: readonly string[];
   readonly endpointPort: number;
   /** Name and number of the service port that it serves. */
   readonly servicePortName: string;

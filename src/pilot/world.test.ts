@@ -147,7 +147,17 @@ spec: {clusterIP: 10.96.1.${i}, selector: {app: s${i}}, ports: [{name: http, por
 `,
       ).join('---\n'),
     );
-    world.apply(objects.map((after) => ({ key: configKey(after), after })));
+    const podOf = (name: string, ip: string): Config | undefined =>
+      configsOfYaml(`
+apiVersion: v1
+kind: Pod
+metadata: {name: ${name}, namespace: default, labels: {app: s7}}
+spec: {containers: [{name: app, image: x}]}
+status: {podIP: ${ip}, phase: Running, conditions: [{type: Ready, status: "True"}]}
+`)[0];
+    // The first endpoint of a service account changes whom clients expect; any further one does not.
+    const all = [...objects, podOf('s7-0', '10.1.9.8') as Config];
+    world.apply(all.map((after) => ({ key: configKey(after), after })));
     const node = nodes[1] ?? proxyNode();
     const scope = proxyScope(world, node);
     const fresh = (kind: AnyResourceKind): string[] =>
@@ -158,19 +168,13 @@ spec: {clusterIP: 10.96.1.${i}, selector: {app: s${i}}, ports: [{name: http, por
         return graph.computations === before;
       });
     for (const kind of kinds) fresh(kind);
-    const [pod] = configsOfYaml(`
-apiVersion: v1
-kind: Pod
-metadata: {name: s7-0, namespace: default, labels: {app: s7}}
-spec: {containers: [{name: app, image: x}]}
-status: {podIP: 10.1.9.9, phase: Running, conditions: [{type: Ready, status: "True"}]}
-`);
-    world.apply([{ key: 'Pod/default/s7-0', after: pod as Config }]);
+    world.apply([{ key: 'Pod/default/s7-1', after: podOf('s7-1', '10.1.9.9') as Config }]);
     const stale = kinds.map((kind) => {
       const known = new Set(fresh(kind));
       return kind.names(world, scope).filter((name) => !known.has(name));
     });
-    expect(stale[0]).toEqual([]);
+    // The cluster looks whether the names of its workloads are still the same.
+    expect(stale[0]).toEqual(['outbound|80||s7.default.svc.cluster.local']);
     expect(stale[1]).toEqual(['outbound|80||s7.default.svc.cluster.local']);
     expect(stale.slice(2)).toEqual([[], []]);
   });

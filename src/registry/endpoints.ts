@@ -23,13 +23,15 @@ export function endpointsOfSelected(service: Service, workloads: readonly Worklo
   if (selector === undefined) return [];
   const takesNames = service.resolution === 'dns' || service.resolution === 'dns-round-robin';
   return workloads.flatMap((workload) => {
-    const [address] = workload.addresses;
+    const [address, ...others] = workload.addresses;
     if (address === undefined || workload.terminating || workload.namespace !== service.namespace) return [];
-    // Only a DNS ServiceEntry can reach what has no IP address.
-    if (isIP(address) === 0 && !takesNames) return [];
+    // Only a DNS ServiceEntry can reach what has no IP address; a gateway what has none at all.
+    if (isIP(address) === 0 && !takesNames && address !== '' && !address.startsWith('unix://')) return [];
     if (!labelsMatch(selector, workload.labels)) return [];
     const health = workload.ready || service.publishNotReady ? 'HEALTHY' : 'UNHEALTHY';
-    return endpointsOfPorts(service, workload, address, health);
+    return endpointsOfPorts(service, workload, address, health).map((endpoint) =>
+      others.length === 0 ? endpoint : { ...endpoint, otherAddresses: others },
+    );
   });
 }
 
@@ -43,7 +45,7 @@ export function endpointsOfEntry(
   if (workloadSelector !== undefined) return [];
   const isDns = service.resolution === 'dns' || service.resolution === 'dns-round-robin';
   if (endpoints.length === 0 && isDns) {
-    const own = addressOnlyWorkload(config.namespace, service.hostname, options.clusterId);
+    const own = addressOnlyWorkload(config.namespace, service.hostname, options);
     return endpointsOfPorts(service, { ...own, workloadName: config.name }, service.hostname, 'HEALTHY');
   }
   return endpoints.flatMap((entry, index) => {
@@ -52,7 +54,7 @@ export function endpointsOfEntry(
     const [address] = workload?.addresses ?? [];
     if (workload === undefined || address === undefined) return [];
     // An address that is no IP can only be resolved by a DNS cluster.
-    if (isIP(address) === 0 && !isDns && !address.startsWith('unix://')) return [];
+    if (isIP(address) === 0 && !isDns && address !== '' && !address.startsWith('unix://')) return [];
     return endpointsOfPorts(service, workload, address, 'HEALTHY');
   });
 }
@@ -114,7 +116,10 @@ export function endpointsOfKubeEndpoints(
 export function sortEndpoints(endpoints: readonly Endpoint[]): readonly Endpoint[] {
   const byKey = new Map<string, Endpoint>();
   for (const endpoint of endpoints.filter(hasPossiblePort)) {
-    const key = `${endpoint.address}\n${endpoint.endpointPort}\n${endpoint.servicePortName}\n${endpoint.servicePort}`;
+    const { address, endpointPort, servicePortName, servicePort, clusterId, workloadName } = endpoint;
+    // Clusters may use the same addresses; what has none is told apart by its name.
+    const place = address === '' ? workloadName : `${address}@${clusterId}`;
+    const key = `${place}\n${endpointPort}\n${servicePortName}\n${servicePort}`;
     const known = byKey.get(key);
     if (known === undefined || compareText(JSON.stringify(endpoint), JSON.stringify(known)) < 0)
       byKey.set(key, endpoint);
@@ -212,7 +217,7 @@ function workloadAt(
 ): Workload | undefined {
   if (targetRef?.kind === 'Pod' && targetRef.name !== undefined)
     return pods.byName(targetRef.namespace ?? namespace, targetRef.name);
-  return pods.byAddress(address) ?? addressOnlyWorkload(namespace, address, options.clusterId);
+  return pods.byAddress(address) ?? addressOnlyWorkload(namespace, address, options);
 }
 
 function compareText(a: string, b: string): number {

@@ -13,6 +13,8 @@ export interface KubeServiceOptions {
   readonly defaultExportTo: readonly string[];
   /** The virtual IP of a Service that names none itself. */
   readonly allocatedAddress?: string | undefined;
+  /** What the namespace's annotation says of services without a word of their own. */
+  readonly namespaceDistribution?: string | undefined;
 }
 
 /** Every Kubernetes Service is one service; nothing in it can make this fail. */
@@ -20,6 +22,12 @@ export function serviceOfKubeService(config: Config<KubeServiceSpec>, options: K
   const { spec, namespace, name } = config;
   const resolution = resolutionOf(spec);
   const exportTo = config.annotations['networking.istio.io/exportTo'];
+  const serviceAccounts = splitList(config.annotations['alpha.istio.io/kubernetes-serviceaccounts'] ?? '');
+  const distribution = trafficDistributionOf(
+    spec.trafficDistribution,
+    config.annotations,
+    options.namespaceDistribution,
+  );
   return {
     hostname: serviceHostname(name, namespace, options.domainSuffix),
     name,
@@ -36,10 +44,34 @@ export function serviceOfKubeService(config: Config<KubeServiceSpec>, options: K
       ? { aliasOf: resolveHost(spec.externalName, namespace, options.domainSuffix) }
       : {}),
     subjectAltNames: splitList(config.annotations['alpha.istio.io/canonical-serviceaccounts'] ?? ''),
+    ...(serviceAccounts.length === 0 ? {} : { serviceAccounts }),
     publishNotReady: spec.publishNotReadyAddresses === true,
+    ...(spec.internalTrafficPolicy === 'Local' ? { isNodeLocal: true } : {}),
+    ...(distribution === undefined ? {} : { trafficDistribution: distribution }),
+    ...(config.clusterId === undefined ? {} : { clusterId: config.clusterId }),
     creationTimeMs: config.creationTimeMs,
     origin: originOf(config),
   };
+}
+
+/** The annotation of Services, ServiceEntries and (for all of its services) namespaces. */
+export const distributionAnnotation = 'networking.istio.io/traffic-distribution';
+
+/**
+ * What a service prefers: its field says so, else its annotation, else its namespace's. Undefined: nothing in
+ * particular, which an unknown word in an annotation means, too. Source: Istio `GetTrafficDistribution`.
+ */
+export function trafficDistributionOf(
+  field: string | undefined,
+  annotations: Readonly<Record<string, string>>,
+  ofNamespace: string | undefined,
+): Service['trafficDistribution'] {
+  if (field === 'PreferClose' || field === 'PreferSameZone') return 'PreferSameZone';
+  if (field === 'PreferSameNode') return field;
+  const own = annotations[distributionAnnotation] ?? '';
+  const word = (own === '' ? (ofNamespace ?? '') : own).toLowerCase();
+  if (word === 'preferclose' || word === 'prefersamezone') return 'PreferSameZone';
+  return word === 'prefersamenode' ? 'PreferSameNode' : undefined;
 }
 
 /** Whether Kubernetes would give it a virtual IP, and none is written. */

@@ -2,9 +2,16 @@
 // leaves: a Pod that comes or goes touches the endpoints of the services that select it and nothing else.
 import type { Collection, Graph } from '../collections/index.ts';
 import type { Config, ServiceEntryConfig, WorkloadEntryConfig } from '../config/config.ts';
-import type { EndpointSlice, KubeEndpoints, KubeServiceSpec, PodSpec } from '../config/kube-types.ts';
+import type {
+  EndpointSlice,
+  KubeEndpoints,
+  KubeNode,
+  KubeServiceSpec,
+  PodSpec,
+} from '../config/kube-types.ts';
 import type { MeshConfig } from '../config/mesh-config.ts';
 import type { Hostname } from '../model/hostname.ts';
+import type { NetworkGateway } from '../model/network.ts';
 import type { Endpoint, Service, ServicePort } from '../model/service.ts';
 import { labelsMatch } from '../model/service.ts';
 import type { PodLookup } from './endpoints.ts';
@@ -15,7 +22,14 @@ import {
   endpointsOfSlices,
   sortEndpoints,
 } from './endpoints.ts';
-import { allocateClusterIps, needsClusterIp, serviceOfKubeService } from './kube-service.ts';
+import {
+  allocateClusterIps,
+  distributionAnnotation,
+  needsClusterIp,
+  serviceOfKubeService,
+} from './kube-service.ts';
+import type { NetworkRules } from './networks.ts';
+import { gatewaysOfService, namedGateways, networkLabel, networkOf, sortGateways } from './networks.ts';
 import {
   bestOfEach,
   comparePrecedence,
@@ -24,7 +38,7 @@ import {
   mergeServices,
 } from './service-conflicts.ts';
 import { servicesOfEntry } from './service-entry.ts';
-import type { Workload } from './workload.ts';
+import type { PlaceOptions, Workload } from './workload.ts';
 import { workloadOfEntry, workloadOfPod } from './workload.ts';
 
 /** The objects that services are made of. Their keys are of no matter. */
@@ -35,8 +49,10 @@ export interface RegistrySources {
   readonly endpoints: Collection<Config<KubeEndpoints>>;
   readonly serviceEntries: Collection<ServiceEntryConfig>;
   readonly workloadEntries: Collection<WorkloadEntryConfig>;
-  /** Cluster-scoped; their labels give Pods a locality. */
-  readonly nodes?: Collection<Config>;
+  /** Cluster-scoped; their labels give Pods a locality, their addresses reach gateways of type NodePort. */
+  readonly nodes?: Collection<Config<KubeNode>>;
+  /** Cluster-scoped; a label of the root namespace names the cluster's network, an annotation of each what its services prefer. */
+  readonly namespaces?: Collection<Config>;
 }
 
 export interface RegistryOptions {
@@ -61,6 +77,7 @@ export interface Registry {
   ): readonly Service[];
   endpoints(hostname: Hostname, servicePort: number, serviceNamespace?: string): readonly Endpoint[];
   workloadPort(ipAddress: string, portName: string): number | undefined;
+  networkGateways(): readonly NetworkGateway[];
   /** Label names that selectors of this namespace's services mention, sorted. */
   selectorLabelNames(namespace: string): readonly string[];
 }
@@ -96,12 +113,33 @@ class GraphRegistry implements Registry {
   readonly #slicesByService;
   readonly #endpointsByService;
   readonly #entryConfigsByHost;
+  readonly #gateways;
+  readonly #namespacesByName;
+  readonly #rules: NetworkRules;
 
   constructor(options: RegistryOptions) {
     const { graph, sources, meshConfig } = options;
     this.#options = options;
     this.#clusterId = options.clusterId ?? 'Kubernetes';
-    this.#workloads = new WorkloadIndex(sources, this.#clusterId);
+    this.#namespacesByName = sources.namespaces?.index('namespaces-by-name', ({ name }) => [name]);
+    const networks = graph.derived({
+      name: 'mesh-networks',
+      compute: (_all: 'all') => meshConfig().networks,
+    });
+    const rootNamespace = graph.derived({
+      name: 'root-namespace',
+      compute: (_all: 'all') => meshConfig().rootNamespace,
+    });
+    this.#rules = {
+      ofCluster: (clusterId) =>
+        this.#namespacesByName
+          ?.get(rootNamespace.get('all'))
+          .find((each) => (each.clusterId ?? this.#clusterId) === clusterId)?.labels[networkLabel] ?? '',
+      get networks() {
+        return networks.get('all');
+      },
+    };
+    this.#workloads = new WorkloadIndex(sources, (clusterId) => this.#place(clusterId ?? this.#clusterId));
     this.#allocations = graph.derived({
       name: 'cluster-ips',
       compute: (_all: 'all') => {
@@ -122,10 +160,11 @@ class GraphRegistry implements Registry {
         allocatedAddress: needsClusterIp(config)
           ? this.#allocation.get(`${config.namespace}/${config.name}`)
           : undefined,
+        namespaceDistribution: this.#distributionOf(config.namespace),
       });
     });
     this.#entryServices = sources.serviceEntries.flatMap('entry-services', (config) =>
-      servicesOfEntry(config, meshConfig().defaultServiceExportTo),
+      servicesOfEntry(config, meshConfig().defaultServiceExportTo, this.#distributionOf(config.namespace)),
     );
     const key = (service: Service): ServiceKey[] => [`${service.namespace}/${service.hostname}`];
     this.#kubeByKey = this.#kubeServices.index('kube-services-by-key', key);
@@ -134,10 +173,10 @@ class GraphRegistry implements Registry {
     this.#entriesByHostname = this.#entryServices.index('entry-services-by-hostname', (s) => [s.hostname]);
     this.#slicesByService = sources.endpointSlices.index('slices-by-service', (slice) => {
       const service = slice.labels[sliceServiceLabel];
-      return service === undefined ? [] : [`${slice.namespace}/${service}`];
+      return service === undefined ? [] : [objectKey(slice.namespace, service, slice.clusterId)];
     });
     this.#endpointsByService = sources.endpoints.index('endpoints-by-service', (object) => [
-      `${object.namespace}/${object.name}`,
+      objectKey(object.namespace, object.name, object.clusterId),
     ]);
     this.#entryConfigsByHost = sources.serviceEntries.index('entries-by-host', (config) =>
       (config.spec.hosts ?? []).map((host) => `${config.namespace}/${host.toLowerCase()}`),
@@ -173,6 +212,20 @@ class GraphRegistry implements Registry {
     this.#endpoints = graph.derived({
       name: 'service-endpoints',
       compute: (name: ServiceKey) => this.#collectEndpoints(name),
+    });
+    const serviceGateways = sources.services.flatMap('network-gateways', (config) =>
+      gatewaysOfService(config, {
+        clusterId: config.clusterId ?? this.#clusterId,
+        domainSuffix: meshConfig().domainSuffix,
+        networks: networks.get('all'),
+        nodes: () =>
+          (sources.nodes?.values() ?? []).filter(({ clusterId }) => clusterId === config.clusterId),
+      }),
+    );
+    this.#gateways = graph.derived({
+      name: 'all-network-gateways',
+      compute: (_all: 'all') =>
+        sortGateways([...namedGateways(networks.get('all')), ...serviceGateways.values()]),
     });
     this.#portEndpoints = graph.derived({
       name: 'endpoints',
@@ -219,6 +272,10 @@ class GraphRegistry implements Registry {
     return this.#portEndpoints.get({ name: `${namespace}/${hostname}`, port: servicePort });
   }
 
+  networkGateways(): readonly NetworkGateway[] {
+    return this.#gateways.get('all');
+  }
+
   workloadPort(ipAddress: string, portName: string): number | undefined {
     for (const workload of this.#workloads.atAddress(ipAddress)) {
       const number = workload.namedPorts[portName];
@@ -256,14 +313,35 @@ class GraphRegistry implements Registry {
 
   #kubeEndpoints(service: Service): readonly Endpoint[] {
     if (service.resolution === 'alias') return [];
-    const object = `${service.namespace}/${service.name}`;
-    const options = { clusterId: this.#clusterId };
+    const object = objectKey(service.namespace, service.name, service.clusterId);
+    const options = this.#place(service.clusterId ?? this.#clusterId);
+    const pods = this.#workloads.ofCluster(options.clusterId);
+    const selected = this.#workloads.selectedBy(service);
     const slices = this.#slicesByService.get(object);
-    if (slices.length > 0) return endpointsOfSlices(service, slices, this.#workloads, options);
     const [endpoints] = this.#endpointsByService.get(object);
-    if (endpoints !== undefined)
-      return endpointsOfKubeEndpoints(service, endpoints, this.#workloads, options);
-    return endpointsOfSelected(service, this.#workloads.selectedBy(service));
+    // Kubernetes lists Pods alone; WorkloadEntries are found by their labels all the same.
+    const listed =
+      slices.length > 0
+        ? endpointsOfSlices(service, slices, pods, options)
+        : endpoints === undefined
+          ? undefined
+          : endpointsOfKubeEndpoints(service, endpoints, pods, options);
+    const others = selected.filter(
+      ({ kind, clusterId }) =>
+        kind === 'WorkloadEntry' || (listed === undefined && clusterId === options.clusterId),
+    );
+    return [...(listed ?? []), ...endpointsOfSelected(service, others)];
+  }
+
+  #place(clusterId: string): PlaceOptions {
+    return {
+      clusterId,
+      networkOf: (label, address) => networkOf(label, address, clusterId, this.#rules),
+    };
+  }
+
+  #distributionOf(namespace: string): string | undefined {
+    return this.#namespacesByName?.get(namespace)[0]?.annotations[distributionAnnotation];
   }
 
   #entryEndpoints(name: ServiceKey, config: ServiceEntryConfig): readonly Endpoint[] {
@@ -271,13 +349,13 @@ class GraphRegistry implements Registry {
     const service = services.find(({ namespace, hostname }) => `${namespace}/${hostname}` === name);
     if (service === undefined) return [];
     if (service.selector === undefined)
-      return endpointsOfEntry(service, config, { clusterId: this.#clusterId });
+      return endpointsOfEntry(service, config, this.#place(config.clusterId ?? this.#clusterId));
     return endpointsOfSelected(service, this.#workloads.selectedBy(service));
   }
 }
 
 /** Pods and WorkloadEntries by what they are asked for. */
-class WorkloadIndex implements PodLookup {
+class WorkloadIndex {
   readonly #podsByName;
   readonly #podsByAddress;
   readonly #podsByLabel;
@@ -286,18 +364,20 @@ class WorkloadIndex implements PodLookup {
   readonly #podsByNamespace;
   readonly #entriesByNamespace;
 
-  constructor(sources: RegistrySources, clusterId: string) {
+  constructor(sources: RegistrySources, place: (clusterId: string | undefined) => PlaceOptions) {
     const nodes = sources.nodes?.index('nodes-by-name', (node) => [node.name]);
     const pods = sources.pods.map('pods', (config) => {
       const { nodeName } = config.spec;
       const node = nodeName === undefined ? undefined : nodes?.get(nodeName)[0];
-      return workloadOfPod(config, { clusterId, nodeLabels: node?.labels });
+      return workloadOfPod(config, { ...place(config.clusterId), nodeLabels: node?.labels });
     });
     const entries = sources.workloadEntries.map('workload-entries', (config) =>
-      workloadOfEntry(config, { clusterId }),
+      workloadOfEntry(config, place(config.clusterId)),
     );
     const addresses = (workload: Workload): readonly string[] => workload.addresses;
-    this.#podsByName = pods.index('pods-by-name', ({ namespace, name }) => [`${namespace}/${name}`]);
+    this.#podsByName = pods.index('pods-by-name', ({ namespace, name, clusterId }) => [
+      objectKey(namespace, name, clusterId),
+    ]);
     this.#podsByAddress = pods.index('pods-by-address', addresses);
     this.#podsByLabel = pods.index('pods-by-label', labelWords);
     this.#podsByNamespace = pods.index('pods-by-namespace', ({ namespace }) => [namespace]);
@@ -306,14 +386,15 @@ class WorkloadIndex implements PodLookup {
     this.#entriesByNamespace = entries.index('workload-entries-by-namespace', (e) => [e.namespace]);
   }
 
-  byName(namespace: string, name: string): Workload | undefined {
-    return this.#podsByName.get(`${namespace}/${name}`)[0];
-  }
-
-  /** Of several Pods with one address (host network) none can be meant for sure. */
-  byAddress(address: string): Workload | undefined {
-    const pods = this.#podsByAddress.get(address);
-    return pods.length === 1 ? pods[0] : undefined;
+  ofCluster(clusterId: string): PodLookup {
+    return {
+      byName: (namespace, name) => this.#podsByName.get(objectKey(namespace, name, clusterId))[0],
+      /** Of several Pods with one address (host network) none can be meant for sure. */
+      byAddress: (address) => {
+        const pods = this.#podsByAddress.get(address).filter((pod) => pod.clusterId === clusterId);
+        return pods.length === 1 ? pods[0] : undefined;
+      },
+    };
   }
 
   /** Sorted by kind and name, so that the first answer does not depend on the order of files. */
@@ -337,6 +418,11 @@ class WorkloadIndex implements PodLookup {
         : this.#entriesByLabel.get(word);
     return [...this.#podsByLabel.get(word), ...entries];
   }
+}
+
+/** One object of one cluster; without a cluster, the mesh's own. */
+function objectKey(namespace: string, name: string, clusterId: string | undefined): string {
+  return `${clusterId ?? ''}/${namespace}/${name}`;
 }
 
 function workloadKey(workload: Workload): string {

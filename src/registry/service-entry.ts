@@ -2,6 +2,7 @@
 import { isIP } from 'node:net';
 import type { ServiceEntryConfig } from '../config/config.ts';
 import { originOf } from '../config/config.ts';
+import { trafficDistributionOf } from './kube-service.ts';
 import { parseProtocol } from '../model/protocol.ts';
 import type { Resolution, Service } from '../model/service.ts';
 
@@ -9,10 +10,12 @@ import type { Resolution, Service } from '../model/service.ts';
 export function servicesOfEntry(
   config: ServiceEntryConfig,
   defaultExportTo: readonly string[],
+  namespaceDistribution?: string,
 ): readonly Service[] {
   const { spec, namespace, name } = config;
   const hosts = [...new Set((spec.hosts ?? []).map((host) => host.toLowerCase()))];
   const selector = spec.workloadSelector?.labels;
+  const distribution = trafficDistributionOf(undefined, config.annotations, namespaceDistribution);
   return hosts.map((hostname) => ({
     hostname,
     name,
@@ -41,6 +44,7 @@ export function servicesOfEntry(
     labels: config.labels,
     subjectAltNames: spec.subjectAltNames ?? [],
     publishNotReady: false,
+    ...(distribution === undefined ? {} : { trafficDistribution: distribution }),
     creationTimeMs: config.creationTimeMs,
     origin: originOf(config),
   }));

@@ -31,6 +31,8 @@ export interface Workload {
 
 export interface PlaceOptions {
   readonly clusterId: string;
+  /** The network of a workload whose label names none. */
+  readonly networkOf: (label: string, address: string) => string;
   /** Labels of a Pod's node, if known. */
   readonly nodeLabels?: Readonly<Record<string, string>> | undefined;
 }
@@ -38,7 +40,11 @@ export interface PlaceOptions {
 const emptyLocality: Locality = { region: '', zone: '', subzone: '' };
 
 /** One address without labels: what an Endpoints object or an EndpointSlice without targetRef names. */
-export function addressOnlyWorkload(namespace: string, address: string, clusterId: string): Workload {
+export function addressOnlyWorkload(
+  namespace: string,
+  address: string,
+  { clusterId, networkOf }: PlaceOptions,
+): Workload {
   return {
     kind: 'Pod',
     namespace,
@@ -48,7 +54,7 @@ export function addressOnlyWorkload(namespace: string, address: string, clusterI
     namedPorts: {},
     workloadName: '',
     serviceAccount: '',
-    network: '',
+    network: networkOf('', address),
     clusterId,
     locality: emptyLocality,
     nodeName: '',
@@ -60,17 +66,18 @@ export function addressOnlyWorkload(namespace: string, address: string, clusterI
 }
 
 /**
- * The workload of a Pod; undefined while it has no address or after it has ended. It is ready if its
+ * The workload of a Pod; undefined after it has ended. It may have no address yet; EndpointSlices that name it
+ * have theirs. It is ready if its
  * Ready condition says so; a Pod without such a condition (one written by hand) is, while it runs.
  */
 export function workloadOfPod(config: Config<PodSpec>, options: PlaceOptions): Workload | undefined {
   const status = (config.status ?? {}) as PodStatus;
   const addresses = addressesOfPod(status);
-  if (addresses.length === 0 || status.phase === 'Succeeded' || status.phase === 'Failed') return undefined;
+  if (status.phase === 'Succeeded' || status.phase === 'Failed') return undefined;
   const { labels, spec } = config;
   const nodeName = spec.nodeName ?? '';
   const locality = parseLocality(localityLabel(labels)) ?? localityOfNode(options.nodeLabels);
-  const network = labels['topology.istio.io/network'] ?? '';
+  const network = options.networkOf(labels['topology.istio.io/network'] ?? '', addresses[0] ?? '');
   return {
     kind: 'Pod',
     namespace: config.namespace,
@@ -91,7 +98,7 @@ export function workloadOfPod(config: Config<PodSpec>, options: PlaceOptions): W
   };
 }
 
-/** The workload of a WorkloadEntry; undefined where it has no address (it stands for a remote network). */
+/** The workload of a WorkloadEntry; undefined where it has neither address nor network. */
 export function workloadOfEntry(config: WorkloadEntryConfig, options: PlaceOptions): Workload | undefined {
   const workload = workloadOfInlineEntry(config.spec, config.namespace, config.name, options, config.labels);
   if (workload === undefined) return undefined;
@@ -111,11 +118,15 @@ export function workloadOfInlineEntry(
   options: PlaceOptions,
   metadataLabels: Readonly<Record<string, string>> = {},
 ): Workload | undefined {
-  const { address } = entry;
-  if (address === undefined || address === '') return undefined;
+  const { address = '' } = entry;
+  // Without an address it stands for something in another network, which its gateway leads to.
+  if (address === '' && (entry.network ?? '') === '') return undefined;
   // The metadata's labels win over the spec's (Istio: ConvertWorkloadEntry).
   const labels = { ...entry.labels, ...metadataLabels };
-  const network = entry.network ?? '';
+  const network =
+    (entry.network ?? '') === ''
+      ? options.networkOf(labels['topology.istio.io/network'] ?? '', address)
+      : (entry.network ?? '');
   const locality =
     parseLocality(entry.locality ?? '') ?? parseLocality(localityLabel(labels)) ?? emptyLocality;
   const serviceAccount = entry.serviceAccount ?? '';
@@ -234,6 +245,6 @@ function placedLabels(
   set('topology.istio.io/subzone', place.locality.subzone);
   set('topology.istio.io/cluster', place.clusterId);
   set('kubernetes.io/hostname', place.nodeName);
-  set('topology.istio.io/network', place.network);
+  if (placed['topology.istio.io/network'] === undefined) set('topology.istio.io/network', place.network);
   return placed;
 }

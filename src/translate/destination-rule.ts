@@ -13,7 +13,18 @@ import type { World } from './world.ts';
 
 export type TrafficPolicy = NonNullable<DestinationRuleSpec['trafficPolicy']>;
 export type PortTrafficPolicy = NonNullable<TrafficPolicy['portLevelSettings']>[number];
-export type ConnectionPool = NonNullable<TrafficPolicy['connectionPool']>;
+type WrittenPool = NonNullable<TrafficPolicy['connectionPool']>;
+/** http2KeepAlive is newer than the package of types. */
+export type ConnectionPool = Omit<WrittenPool, 'http'> & {
+  readonly http?:
+    | (NonNullable<WrittenPool['http']> & {
+        readonly http2KeepAlive?: {
+          readonly interval?: string | undefined;
+          readonly timeout?: string | undefined;
+        };
+      })
+    | undefined;
+};
 export type LoadBalancer = NonNullable<TrafficPolicy['loadBalancer']>;
 export type OutlierDetection = NonNullable<TrafficPolicy['outlierDetection']>;
 
@@ -39,6 +50,8 @@ export interface EffectiveDestinationRule {
   readonly host: Hostname;
   readonly trafficPolicy?: SourcedPolicy;
   readonly subsets: readonly Subset[];
+  /** Whether it is for chosen workloads alone (workloadSelector). */
+  readonly isForChosenWorkloads: boolean;
   /** Every rule that went in, oldest first. */
   readonly origins: readonly Origin[];
 }
@@ -73,9 +86,13 @@ export function destinationRuleFor(
   world: World,
   scope: ProxyScope,
   hostname: Hostname,
+  direction: 'outbound' | 'inbound' = 'outbound',
 ): EffectiveDestinationRule | undefined {
   const { namespace, labels } = scope.node;
-  const rules = world.destinationRulesFor(hostname, namespace);
+  const rules = world
+    .destinationRulesFor(hostname, namespace)
+    // What chosen workloads take in is their Sidecar's to say.
+    .filter((rule) => direction === 'outbound' || selectorOf(rule) === undefined);
   if (rules.length === 0) return undefined;
   const { rootNamespace, domainSuffix, defaultDestinationRuleExportTo } = world.meshConfig();
   const serviceNamespace = visibleService(world, scope, hostname)?.namespace;
@@ -245,6 +262,7 @@ function merge(
           },
         }),
     subsets: [...subsets.values()],
+    isForChosenWorkloads: selectorOf(oldest) !== undefined,
     origins: rules.map((rule) => originOf(rule)),
   };
 }

@@ -19,8 +19,14 @@ export interface InboundTarget {
  * first one counts, with its protocol. Source: Istio `buildInboundListeners`, `GetProxyServiceTargets`.
  */
 export function inboundTargets(world: World, scope: ProxyScope): readonly InboundTarget[] {
-  const { type, interceptionMode, namespace, labels, ipAddresses } = scope.node;
-  if (type !== 'sidecar' || interceptionMode === 'NONE' || hasIngress(world, scope)) return [];
+  if (scope.node.interceptionMode === 'NONE' || hasIngress(world, scope)) return [];
+  return serviceTargets(world, scope);
+}
+
+/** The same whatever the Sidecar says and however connections are captured: which Services a port belongs to. */
+export function serviceTargets(world: World, scope: ProxyScope): readonly InboundTarget[] {
+  const { type, namespace, labels, ipAddresses } = scope.node;
+  if (type !== 'sidecar') return [];
   const targets = new Map<number, InboundTarget>();
   for (const service of world.servicesOfWorkload(namespace, labels, ipAddresses)) {
     for (const port of service.ports) {

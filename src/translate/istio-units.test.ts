@@ -197,7 +197,7 @@ const checks: Readonly<Record<string, Check>> = {
         metadata: { name: 'a', labels: { 'istio-locality': label } },
         status: { podIP: '1.1.1.1' },
       });
-      const locality = workloadOfPod(config as Config<PodSpec>, { clusterId: '' })?.locality;
+      const locality = workloadOfPod(config as Config<PodSpec>, { clusterId: '', networkOf: (label) => label })?.locality;
       const { region = '', zone = '', subzone = '' } = locality ?? {};
       return [[region, zone, subzone].filter((part) => part !== '').join('/'), expected];
     },
@@ -255,7 +255,7 @@ interface SidecarAnswer {
 
 function workloadNameOf(pod: Partial<TheirObject>): string | undefined {
   const config = configOf({ kind: 'Pod', metadata: {}, ...pod, status: { podIP: '1.1.1.1' } });
-  return workloadOfPod(config as Config<PodSpec>, { clusterId: '' })?.workloadName;
+  return workloadOfPod(config as Config<PodSpec>, { clusterId: '', networkOf: (label) => label })?.workloadName;
 }
 
 function mergedPolicy(
@@ -271,6 +271,7 @@ function mergedPolicy(
     version: '',
     host: '',
     subsets: [],
+    isForChosenWorkloads: false,
     origins: [],
     ...sourced(original),
   };

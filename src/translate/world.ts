@@ -12,6 +12,7 @@ import type {
 } from '../config/config.ts';
 import type { MeshConfig } from '../config/mesh-config.ts';
 import type { Hostname } from '../model/hostname.ts';
+import type { NetworkGateway } from '../model/network.ts';
 import type { Endpoint, Service } from '../model/service.ts';
 
 export interface World {
@@ -39,6 +40,8 @@ export interface World {
    * `service(hostname)`).
    */
   endpoints(hostname: Hostname, servicePort: number, serviceNamespace?: string): readonly Endpoint[];
+  /** Every gateway into a network, from Services and MeshNetworks, sorted by address and port; empty: one network. */
+  networkGateways(): readonly NetworkGateway[];
   /**
    * Number of a named port of the workload with this address: a Pod's container port (terminating
    * Pods too: they still drain), a WorkloadEntry's port.

@@ -11,6 +11,7 @@ import type {
 } from '../kube-types.ts';
 import { Checker, each } from './checker.ts';
 import { readMeshConfig } from '../mesh-config-reader.ts';
+import { readMeshNetworks } from '../mesh-networks.ts';
 import { isDnsLabel } from '../metadata.ts';
 import { checkLabels, isFqdn } from './rules.ts';
 import type { Validator } from './validator.ts';
@@ -87,10 +88,12 @@ export const validateEndpointSlice: Validator = (object, _meta, report) => {
 
 /** ConfigMap `istio` holds the settings of the mesh. */
 export const validateConfigMap: Validator = (object, meta, report) => {
-  const text = (object as ConfigMap).data?.['mesh'];
-  if (meta.name !== 'istio' || text === undefined) return;
-  for (const finding of readMeshConfig(text).findings)
+  if (meta.name !== 'istio') return;
+  const { mesh = '', meshNetworks = '' } = (object as ConfigMap).data ?? {};
+  for (const finding of readMeshConfig(mesh).findings)
     report({ ...finding, fieldPath: ['data', 'mesh', ...finding.fieldPath] });
+  for (const finding of readMeshNetworks(meshNetworks).findings)
+    report({ ...finding, fieldPath: ['data', 'meshNetworks', ...finding.fieldPath] });
 };
 
 export const validateSecret: Validator = (object, _meta, report) => {

@@ -3,20 +3,24 @@ import { create } from '@bufbuild/protobuf';
 import type { JsonObject } from '@bufbuild/protobuf';
 import {
   Cluster_DiscoveryType,
-  Cluster_DnsLookupFamily,
   Cluster_LbPolicy,
   ClusterSchema,
 } from '../../api/gen/envoy/config/cluster/v3/cluster_pb.js';
+import { ClusterConfigSchema } from '../../api/gen/envoy/extensions/clusters/dynamic_forward_proxy/v3/cluster_pb.js';
 import { ApiVersion } from '../../api/gen/envoy/config/core/v3/config_source_pb.js';
 import {
+  allowAnyDynamicDnsCluster,
   blackHoleCluster,
+  dnsSrvClusterName,
   formatClusterName,
   inboundPassthroughCluster,
   passthroughCluster,
 } from '../../model/cluster-name.ts';
 import { loadAssignment } from '../endpoint/load-assignment.ts';
-import { weighsLocalities } from '../endpoint/locality-failover.ts';
-import { configMetadata, durationOfMs } from '../proto-values.ts';
+import { weighsLocalities } from '../endpoint/locality-lb.ts';
+import type { DnsCache } from '../dynamic-dns.ts';
+import { allowAnyDnsCache, dnsCacheOf, dnsLookupFamily } from '../dynamic-dns.ts';
+import { configMetadata, durationOfMs, pack } from '../proto-values.ts';
 import type { ConfigIdentity } from '../proto-values.ts';
 import type { Built, Provenance } from '../resource.ts';
 import type {
@@ -26,9 +30,12 @@ import type {
   InboundClusterInput,
   OutboundClusterInput,
   ServiceIdentity,
+  UpstreamSecurity,
 } from './cluster-input.ts';
-import { httpProtocolOptions, passthroughProtocolOptions } from './http-options.ts';
+import { httpProtocolOptions, passthroughProtocolOptions, speaksHttp2 } from './http-options.ts';
+import { metadataExchangeFilter } from './metadata-exchange.ts';
 import type { ClusterInit } from './traffic-policy.ts';
+import { automaticNames, transportSockets } from './transport-sockets.ts';
 import { circuitBreakers, connectionOptions, loadBalancing, outlierDetection } from './traffic-policy.ts';
 
 /** Source of connections to the app itself, by which iptables knows the proxy's own (T08). */
@@ -46,6 +53,7 @@ export function buildCluster(input: ClusterInput): Built<typeof ClusterSchema> {
     case 'black-hole':
     case 'passthrough':
     case 'inbound-passthrough':
+    case 'allow-any-dynamic-dns':
       return buildBuiltIn(input);
     default:
       return input satisfies never;
@@ -53,81 +61,113 @@ export function buildCluster(input: ClusterInput): Built<typeof ClusterSchema> {
 }
 
 /** `inbound|8080||`: only the port, so that a change of Services does not cut connections. */
-export function inboundClusterName(targetPort: number): string {
-  return formatClusterName({ direction: 'inbound', servicePort: targetPort, subset: '', hostname: '' });
+export function inboundClusterName(port: number): string {
+  return formatClusterName({ direction: 'inbound', servicePort: port, subset: '', hostname: '' });
 }
 
 function buildOutbound(input: OutboundClusterInput): Built<typeof ClusterSchema> {
-  const name = formatClusterName(input.name);
+  const name = input.isSniDnat ? dnsSrvClusterName(input.name) : formatClusterName(input.name);
   const { policy } = input.policy;
+  const pool = policy.connectionPool;
   const outlier = outlierDetection(policy.outlierDetection);
+  const isDynamicDns = input.discovery === 'DYNAMIC_DNS';
+  const names = automaticNames(input.security, isDynamicDns);
+  const http = {
+    protocol: input.protocol,
+    followsDownstream: input.followsDownstream,
+    pool,
+    upgradePolicy: input.upgradePolicy,
+    names,
+  };
+  const isRaw = policy.tls?.mode !== 'SIMPLE' && policy.tls?.mode !== 'MUTUAL';
   const message = create(ClusterSchema, {
     name,
     altStatName: `${name};`,
     ...discoveryOf(input, name),
-    ...connectionOptions(policy.connectionPool, durationOfMs(input.connectTimeoutMs)),
-    circuitBreakers: circuitBreakers(policy.connectionPool, policy.retryBudget),
+    ...connectionOptions(pool, input.defaults),
+    circuitBreakers: circuitBreakers(pool, policy.retryBudget),
     ...(outlier === undefined ? {} : { outlierDetection: outlier }),
     ...balancingOf(input),
-    // Panic is off unless the user asks for it: unready endpoints are among those that Envoy knows.
-    commonLbConfig: {
-      healthyPanicThreshold: { value: policy.outlierDetection?.minHealthPercent ?? 0 },
-      ...(weighsLocalities(input.policy)
-        ? { localityConfigSpecifier: { case: 'localityWeightedLbConfig', value: {} } }
-        : {}),
-    },
-    typedExtensionProtocolOptions: httpProtocolOptions({
-      protocol: input.protocol,
-      followsDownstream: input.followsDownstream,
-      pool: policy.connectionPool,
-      mayUpgrade: true,
-    }),
+    ...(isDynamicDns ? {} : { commonLbConfig: commonLbConfig(input) }),
+    ...transportSockets(
+      input.security,
+      input.isSniDnat ? undefined : policy.proxyProtocol,
+      speaksHttp2(http),
+    ),
+    typedExtensionProtocolOptions: httpProtocolOptions(http),
+    ...(input.exchangesMetadata ? { filters: [metadataExchangeFilter()] } : {}),
     metadata: metadataOf([input.service], {
       destinationRule: input.destinationRule,
       subset: input.name.subset,
       // Istio marks the whole service's cluster alone.
       external: input.meshExternal && input.name.subset === '',
+      keepsAlpn: !isRaw,
     }),
   });
   return { name, message, provenance: outboundProvenance(input) };
 }
 
+/** Panic is off unless the user asks for it: unready endpoints are among those that Envoy knows. */
+function commonLbConfig(input: OutboundClusterInput): NonNullable<ClusterInit['commonLbConfig']> {
+  const asked = input.policy.policy.outlierDetection?.minHealthPercent ?? 0;
+  return {
+    healthyPanicThreshold: { value: input.alwaysSendsUnready ? 0 : asked },
+    ...(weighsLocalities(input.localityLb)
+      ? { localityConfigSpecifier: { case: 'localityWeightedLbConfig', value: {} } }
+      : {}),
+  };
+}
+
 function buildInbound(input: InboundClusterInput): Built<typeof ClusterSchema> {
-  const name = inboundClusterName(input.targetPort);
+  const name = inboundClusterName(input.port);
   const pool = input.policy.policy.connectionPool;
   const message = create(ClusterSchema, {
     name,
     altStatName: `${name};`,
     ...inboundDiscovery(input, name),
-    ...connectionOptions(pool, durationOfMs(input.connectTimeoutMs)),
+    ...connectionOptions(pool, input.defaults),
     circuitBreakers: circuitBreakers(pool),
     commonLbConfig: {},
     typedExtensionProtocolOptions: httpProtocolOptions({
       protocol: input.protocol,
       followsDownstream: input.protocol === 'unsupported',
       pool,
-      mayUpgrade: false,
     }),
-    metadata: metadataOf(input.services, { destinationRule: input.destinationRule }),
+    ...(input.services.length === 0 && input.destinationRule === undefined
+      ? {}
+      : { metadata: metadataOf(input.services, { destinationRule: input.destinationRule }) }),
   });
   const { origins } = input.policy;
-  const provenance: Provenance[] = [{ at: '', origin: input.serviceOrigin }];
+  const provenance: Provenance[] = [{ at: '', origin: input.origin }];
   if (origins.connectionPool !== undefined)
     provenance.push({ at: 'circuitBreakers', origin: origins.connectionPool });
   return { name, message, provenance };
 }
 
 function buildBuiltIn(input: BuiltInClusterInput): Built<typeof ClusterSchema> {
-  const connectTimeout = durationOfMs(input.connectTimeoutMs);
+  const filters = input.exchangesMetadata ? { filters: [metadataExchangeFilter()] } : {};
   if (input.kind === 'black-hole') {
     const message = create(ClusterSchema, {
       name: blackHoleCluster,
       altStatName: `${blackHoleCluster};`,
       clusterDiscoveryType: { case: 'type', value: Cluster_DiscoveryType.STATIC },
-      connectTimeout,
+      connectTimeout: durationOfMs(input.defaults.connectTimeoutMs),
       lbPolicy: Cluster_LbPolicy.ROUND_ROBIN,
     });
     return { name: blackHoleCluster, message, provenance: [] };
+  }
+  if (input.kind === 'allow-any-dynamic-dns') {
+    const message = create(ClusterSchema, {
+      name: allowAnyDynamicDnsCluster,
+      altStatName: `${allowAnyDynamicDnsCluster};`,
+      ...dynamicDnsDiscovery(allowAnyDnsCache(input.addressFamily), allowsUnnamed(input.tls, true)),
+      ...connectionOptions(undefined, input.defaults),
+      circuitBreakers: circuitBreakers(),
+      ...transportSockets(input.tls, undefined, false),
+      typedExtensionProtocolOptions: passthroughProtocolOptions(automaticNames(input.tls, true)),
+      ...filters,
+    });
+    return { name: allowAnyDynamicDnsCluster, message, provenance: [] };
   }
   const isInbound = input.kind === 'inbound-passthrough';
   const name = isInbound ? inboundPassthroughCluster : passthroughCluster;
@@ -135,11 +175,11 @@ function buildBuiltIn(input: BuiltInClusterInput): Built<typeof ClusterSchema> {
     name,
     altStatName: `${name};`,
     clusterDiscoveryType: { case: 'type', value: Cluster_DiscoveryType.ORIGINAL_DST },
-    connectTimeout,
     lbPolicy: Cluster_LbPolicy.CLUSTER_PROVIDED,
+    ...connectionOptions(undefined, input.defaults),
     circuitBreakers: circuitBreakers(),
     typedExtensionProtocolOptions: passthroughProtocolOptions(),
-    ...(isInbound ? { upstreamBindConfig: bindConfig(input.addressFamily) } : {}),
+    ...(isInbound ? { upstreamBindConfig: bindConfig(input.addressFamily) } : filters),
   });
   return { name, message, provenance: [] };
 }
@@ -181,46 +221,77 @@ function discoveryOf(input: OutboundClusterInput, name: string): ClusterInit {
         ),
         dnsRefreshRate: durationOfMs(input.dnsRefreshRateMs),
         respectDnsTtl: true,
-        dnsLookupFamily:
-          input.addressFamily === 'v6' ? Cluster_DnsLookupFamily.V6_ONLY : Cluster_DnsLookupFamily.V4_ONLY,
+        dnsLookupFamily: dnsLookupFamily(input.addressFamily),
         loadAssignment: loadAssignment({
           name,
           endpoints: input.endpoints,
-          ...(input.failover === undefined ? {} : { failover: input.failover }),
+          ...(input.localityLb === undefined ? {} : { localityLb: input.localityLb }),
         }),
       };
+    case 'DYNAMIC_DNS':
+      return dynamicDnsDiscovery(
+        dnsCacheOf(input.name.hostname, input.addressFamily),
+        allowsUnnamed(input.security, input.security !== undefined),
+      );
     default:
       return input.discovery satisfies never;
   }
 }
 
+/** Resolves what each request or connection asks for, in a cache that it shares with the filter before it. */
+function dynamicDnsDiscovery(dnsCacheConfig: DnsCache, allowInsecureClusterOptions: boolean): ClusterInit {
+  return {
+    lbPolicy: Cluster_LbPolicy.CLUSTER_PROVIDED,
+    clusterDiscoveryType: {
+      case: 'clusterType',
+      value: {
+        name: 'envoy.clusters.dynamic_forward_proxy',
+        typedConfig: pack(ClusterConfigSchema, {
+          clusterImplementationSpecifier: { case: 'dnsCacheConfig', value: dnsCacheConfig },
+          allowInsecureClusterOptions,
+        }),
+      },
+    },
+  };
+}
+
+/** Whether the upstream's name goes unchecked, which Envoy wants to be told of. */
+function allowsUnnamed(security: UpstreamSecurity | undefined, mayLack: boolean): boolean {
+  const names = automaticNames(security, true);
+  return mayLack && (names?.autoSni !== true || names.autoSanValidation !== true);
+}
+
 function balancingOf(input: OutboundClusterInput): ClusterInit {
+  if (input.discovery === 'DYNAMIC_DNS') return {};
   return input.discovery === 'ORIGINAL_DST'
     ? { lbPolicy: Cluster_LbPolicy.CLUSTER_PROVIDED }
     : loadBalancing(input.policy.policy.loadBalancer);
 }
 
-/** LOOPBACK: the app listens elsewhere. Otherwise at the address that the client called, asked from 127.0.0.6. */
+/** Where the app is said to listen; otherwise at the address that the client called, asked from 127.0.0.6. */
 function inboundDiscovery(input: InboundClusterInput, name: string): ClusterInit {
-  const { appAddress, targetPort } = input;
-  if (appAddress !== undefined) {
-    const address = { case: 'socketAddress', value: socketAddress(appAddress, targetPort) } as const;
+  const { app } = input;
+  if (app === undefined)
     return {
-      clusterDiscoveryType: { case: 'type', value: Cluster_DiscoveryType.STATIC },
-      lbPolicy: Cluster_LbPolicy.ROUND_ROBIN,
-      loadAssignment: {
-        clusterName: name,
-        endpoints: [
-          { lbEndpoints: [{ hostIdentifier: { case: 'endpoint', value: { address: { address } } } }] },
-        ],
-      },
+      clusterDiscoveryType: { case: 'type', value: Cluster_DiscoveryType.ORIGINAL_DST },
+      lbPolicy: Cluster_LbPolicy.CLUSTER_PROVIDED,
+      cleanupInterval: { seconds: foreverSeconds },
+      upstreamBindConfig: bindConfig(input.addressFamily),
     };
-  }
+  const address = app.address.startsWith('unix://')
+    ? ({ case: 'pipe', value: { path: app.address.slice('unix://'.length) } } as const)
+    : ({ case: 'socketAddress', value: socketAddress(app.address, app.port) } as const);
   return {
-    clusterDiscoveryType: { case: 'type', value: Cluster_DiscoveryType.ORIGINAL_DST },
-    lbPolicy: Cluster_LbPolicy.CLUSTER_PROVIDED,
-    cleanupInterval: { seconds: foreverSeconds },
-    upstreamBindConfig: bindConfig(input.addressFamily),
+    clusterDiscoveryType: { case: 'type', value: Cluster_DiscoveryType.STATIC },
+    lbPolicy: Cluster_LbPolicy.ROUND_ROBIN,
+    loadAssignment: {
+      clusterName: name,
+      endpoints: [
+        { lbEndpoints: [{ hostIdentifier: { case: 'endpoint', value: { address: { address } } } }] },
+      ],
+    },
+    // At the pod's own address iptables would hand the connection back to the proxy.
+    ...(input.bindsUpstream ? { upstreamBindConfig: bindConfig(input.addressFamily) } : {}),
   };
 }
 
@@ -243,12 +314,15 @@ function metadataOf(
     readonly destinationRule?: ConfigIdentity | undefined;
     readonly subset?: string;
     readonly external?: boolean;
+    /** TLS as a rule says: the ALPN list is the cluster's, not the request's. */
+    readonly keepsAlpn?: boolean;
   },
 ): NonNullable<ClusterInit['metadata']> {
   const istio: JsonObject = {
     services: services.map(({ host, name, namespace }) => ({ host, name, namespace })),
   };
   if (about.external === true) istio['external'] = true;
+  if (about.keepsAlpn === true) istio['alpn_override'] = 'false';
   if (about.destinationRule !== undefined) {
     const config = configMetadata(about.destinationRule).filterMetadata['istio']?.['config'];
     if (config !== undefined) istio['config'] = config;
@@ -271,5 +345,7 @@ function outboundProvenance(input: OutboundClusterInput): readonly Provenance[] 
   add('circuitBreakers.thresholds[0].retryBudget', origins.retryBudget);
   add('outlierDetection', origins.outlierDetection);
   add('lbPolicy', origins.loadBalancer);
+  add('transportSocket', origins.proxyProtocol);
+  add('transportSocket', origins.tls);
   return parts;
 }

@@ -1,25 +1,26 @@
 // The clusters of a proxy (CDS).
 import { ClusterSchema } from '../../api/gen/envoy/config/cluster/v3/cluster_pb.js';
 import {
+  allowAnyDynamicDnsCluster,
   blackHoleCluster,
-  formatClusterName,
   inboundPassthroughCluster,
-  parseClusterName,
   passthroughCluster,
 } from '../../model/cluster-name.ts';
-import { inboundTargets } from '../inbound-targets.ts';
 import type { ProxyScope, ResourceKind } from '../resource.ts';
+import { outboundTrafficPolicyOf } from '../scope.ts';
 import type { World } from '../world.ts';
-import { buildCluster, inboundClusterName } from './build-cluster.ts';
+import { buildCluster } from './build-cluster.ts';
 import type { BuiltInClusterInput, ClusterInput } from './cluster-input.ts';
 import { addressFamilyOf } from './cluster-input.ts';
-import { inboundClusterInput } from './inbound-clusters.ts';
-import { outboundClusterInput, outboundClusterNames } from './outbound-clusters.ts';
+import { inboundClusterInput, inboundClusterNames } from './inbound-clusters.ts';
+import { exchangesMetadata } from './metadata-exchange.ts';
+import { outboundClusterInput, outboundClusterNames, upstreamDefaults } from './outbound-clusters.ts';
 
 const builtInKinds: Readonly<Record<string, BuiltInClusterInput['kind']>> = {
   [blackHoleCluster]: 'black-hole',
   [passthroughCluster]: 'passthrough',
   [inboundPassthroughCluster]: 'inbound-passthrough',
+  [allowAnyDynamicDnsCluster]: 'allow-any-dynamic-dns',
 };
 
 /**
@@ -30,26 +31,29 @@ export const clusters: ResourceKind<ClusterInput, typeof ClusterSchema> = {
   schema: ClusterSchema,
   shortName: 'CDS',
   names(world, scope) {
-    const outbound = outboundClusterNames(world, scope).map(formatClusterName);
-    const inbound = inboundTargets(world, scope).map(({ targetPort }) => inboundClusterName(targetPort));
-    return [...new Set([...outbound, ...inbound, ...builtInNames(scope)])].sort();
+    const names = [
+      ...outboundClusterNames(world, scope),
+      ...inboundClusterNames(world, scope),
+      ...builtInNames(world, scope),
+    ];
+    return [...new Set(names)].sort();
   },
   input(world, scope, name) {
-    if (builtInNames(scope).includes(name)) return builtIn(world, scope, name);
-    const parsed = parseClusterName(name);
-    if (parsed?.direction === 'outbound') return outboundClusterInput(world, scope, parsed);
-    const target = inboundTargets(world, scope).find(
-      ({ targetPort }) => inboundClusterName(targetPort) === name,
-    );
-    return target === undefined ? undefined : inboundClusterInput(world, scope, target);
+    if (builtInNames(world, scope).includes(name)) return builtIn(world, scope, name);
+    return outboundClusterInput(world, scope, name) ?? inboundClusterInput(world, scope, name);
   },
   build: buildCluster,
 };
 
-function builtInNames(scope: ProxyScope): readonly string[] {
-  return scope.node.type === 'router'
-    ? [blackHoleCluster]
-    : [blackHoleCluster, passthroughCluster, inboundPassthroughCluster];
+function builtInNames(world: World, scope: ProxyScope): readonly string[] {
+  if (scope.node.type === 'router') return [blackHoleCluster];
+  const asked = outboundTrafficPolicyOf(world, scope) === 'ALLOW_ANY_DYNAMIC_DNS';
+  return [
+    blackHoleCluster,
+    passthroughCluster,
+    inboundPassthroughCluster,
+    ...(asked ? [allowAnyDynamicDnsCluster] : []),
+  ];
 }
 
 function builtIn(world: World, scope: ProxyScope, name: string): BuiltInClusterInput | undefined {
@@ -57,7 +61,8 @@ function builtIn(world: World, scope: ProxyScope, name: string): BuiltInClusterI
   if (kind === undefined) return undefined;
   return {
     kind,
-    connectTimeoutMs: world.meshConfig().connectTimeoutMs,
+    defaults: upstreamDefaults(world),
     addressFamily: addressFamilyOf(scope.node.ipAddresses),
+    exchangesMetadata: exchangesMetadata(scope),
   };
 }

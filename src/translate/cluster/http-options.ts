@@ -1,20 +1,25 @@
 // How a cluster speaks HTTP to its upstream: envoy.extensions.upstreams.http.v3.HttpProtocolOptions.
-import type { MessageInitShape } from '@bufbuild/protobuf';
+import type { Message, MessageInitShape } from '@bufbuild/protobuf';
 import type { Any } from '@bufbuild/protobuf/wkt';
+import type { UpstreamHttpProtocolOptionsSchema } from '../../api/gen/envoy/config/core/v3/protocol_pb.js';
 import { HttpProtocolOptionsSchema } from '../../api/gen/envoy/extensions/upstreams/http/v3/http_protocol_options_pb.js';
-import { isHttp2 } from '../../model/protocol.ts';
+import type { MeshConfig } from '../../config/mesh-config.ts';
+import { isHttp, isHttp2 } from '../../model/protocol.ts';
 import type { Protocol } from '../../model/service.ts';
 import type { ConnectionPool } from '../destination-rule.ts';
 import { durationOf, durationOfMs, pack } from '../proto-values.ts';
 
-type Options = MessageInitShape<typeof HttpProtocolOptionsSchema>;
+type Options = Exclude<MessageInitShape<typeof HttpProtocolOptionsSchema>, Message>;
+/** What the upstream's name in TLS is taken from, and whether it is checked. */
+export type AutomaticNames = Exclude<MessageInitShape<typeof UpstreamHttpProtocolOptionsSchema>, Message>;
 
 export interface HttpOptionsInput {
   readonly protocol: Protocol;
   readonly followsDownstream: boolean;
   readonly pool: ConnectionPool | undefined;
-  /** Inbound clusters take the protocol that they are given. */
-  readonly mayUpgrade: boolean;
+  /** What holds for HTTP/1.1 ports whose rule says nothing. Absent: inbound clusters take the protocol that they are given. */
+  readonly upgradePolicy?: MeshConfig['h2UpgradePolicy'];
+  readonly names?: AutomaticNames | undefined;
 }
 
 const optionsName = 'envoy.extensions.upstreams.http.v3.HttpProtocolOptions';
@@ -25,17 +30,14 @@ const optionsName = 'envoy.extensions.upstreams.http.v3.HttpProtocolOptions';
  * useClientProtocol. Source: Istio `setUpstreamProtocol`, `applyConnectionPool`.
  */
 export function httpProtocolOptions(input: HttpOptionsInput): { [name: string]: Any } {
-  const http = input.pool?.http;
-  const follows = http?.useClientProtocol === true || input.followsDownstream;
-  const upgraded =
-    input.mayUpgrade && http?.useClientProtocol !== true && http?.h2UpgradePolicy === 'UPGRADE';
-  // A sniffed port keeps following the downstream, whatever the upgrade policy says.
-  const speaksHttp2 = !follows && (isHttp2(input.protocol) || upgraded);
-  const common = commonOptions(input.pool);
-  if (!follows && !speaksHttp2 && common === undefined) return {};
-  const streams = http?.maxConcurrentStreams ?? 0;
+  const { pool, names } = input;
+  const follows = follow(input);
+  const http2 = speaksHttp2(input);
+  const common = commonOptions(pool);
+  if (!follows && !http2 && common === undefined && names === undefined) return {};
   return wrap({
     ...(common === undefined ? {} : { commonHttpProtocolOptions: common }),
+    ...(names === undefined ? {} : { upstreamHttpProtocolOptions: names }),
     upstreamProtocolOptions: follows
       ? {
           case: 'useDownstreamProtocolConfig',
@@ -44,21 +46,32 @@ export function httpProtocolOptions(input: HttpOptionsInput): { [name: string]: 
       : {
           case: 'explicitHttpConfig',
           value: {
-            protocolConfig: speaksHttp2
-              ? {
-                  case: 'http2ProtocolOptions',
-                  value: streams > 0 ? { maxConcurrentStreams: streams } : {},
-                }
+            protocolConfig: http2
+              ? { case: 'http2ProtocolOptions', value: http2Options(pool) }
               : { case: 'httpProtocolOptions', value: {} },
           },
         },
   });
 }
 
+/**
+ * Whether HTTP/2 is spoken whatever the downstream speaks: then ALPN offers it. A sniffed port keeps following the
+ * downstream, whatever the upgrade policy says. Source: Istio `shouldH2Upgrade`.
+ */
+export function speaksHttp2(input: HttpOptionsInput): boolean {
+  if (follow(input)) return false;
+  if (isHttp2(input.protocol)) return true;
+  if (input.upgradePolicy === undefined) return false;
+  const written = input.pool?.http?.h2UpgradePolicy ?? 'DEFAULT';
+  if (written !== 'DEFAULT') return written === 'UPGRADE';
+  return input.upgradePolicy === 'UPGRADE' && isHttp(input.protocol);
+}
+
 /** Of the passthrough clusters: the downstream's protocol, idle connections closed after five minutes. */
-export function passthroughProtocolOptions(): { [name: string]: Any } {
+export function passthroughProtocolOptions(names?: AutomaticNames): { [name: string]: Any } {
   return wrap({
     commonHttpProtocolOptions: { idleTimeout: durationOfMs(300_000) },
+    ...(names === undefined ? {} : { upstreamHttpProtocolOptions: names }),
     upstreamProtocolOptions: {
       case: 'useDownstreamProtocolConfig',
       value: { httpProtocolOptions: {}, http2ProtocolOptions: {} },
@@ -66,8 +79,30 @@ export function passthroughProtocolOptions(): { [name: string]: Any } {
   });
 }
 
+function follow(input: HttpOptionsInput): boolean {
+  return input.pool?.http?.useClientProtocol === true || input.followsDownstream;
+}
+
 function wrap(options: Options): { [name: string]: Any } {
   return { [optionsName]: pack(HttpProtocolOptionsSchema, options) };
+}
+
+function http2Options(pool: ConnectionPool | undefined) {
+  const streams = pool?.http?.maxConcurrentStreams ?? 0;
+  const keepAlive = pool?.http?.http2KeepAlive;
+  const interval = durationOf(keepAlive?.interval);
+  const timeout = durationOf(keepAlive?.timeout);
+  return {
+    ...(streams > 0 ? { maxConcurrentStreams: streams } : {}),
+    ...(keepAlive === undefined
+      ? {}
+      : {
+          connectionKeepalive: {
+            ...(interval === undefined ? {} : { interval }),
+            ...(timeout === undefined ? {} : { timeout }),
+          },
+        }),
+  };
 }
 
 /** The HTTP idle timeout counts before the TCP one. */
@@ -76,8 +111,13 @@ function commonOptions(pool: ConnectionPool | undefined): Options['commonHttpPro
   const maxConnectionDuration = durationOf(pool?.tcp?.maxConnectionDuration);
   const maxRequests = pool?.http?.maxRequestsPerConnection ?? 0;
   const streams = pool?.http?.maxConcurrentStreams ?? 0;
-  if (idleTimeout === undefined && maxConnectionDuration === undefined && maxRequests <= 0 && streams <= 0)
-    return undefined;
+  const says =
+    idleTimeout !== undefined ||
+    maxConnectionDuration !== undefined ||
+    maxRequests > 0 ||
+    streams > 0 ||
+    pool?.http?.http2KeepAlive !== undefined;
+  if (!says) return undefined;
   return {
     ...(idleTimeout === undefined ? {} : { idleTimeout }),
     ...(maxConnectionDuration === undefined ? {} : { maxConnectionDuration }),

@@ -1,20 +1,33 @@
 // Outbound clusters: one for each port of a visible service, and one for each subset of it.
 import type { ClusterName } from '../../model/cluster-name.ts';
+import {
+  dnsSrvClusterName,
+  formatClusterName,
+  parseClusterName,
+  parseDnsSrvClusterName,
+} from '../../model/cluster-name.ts';
+import { isWildcard } from '../../model/hostname.ts';
 import type { ProxyType } from '../../model/proxy-node.ts';
-import type { Endpoint, Service, ServicePort } from '../../model/service.ts';
-import { labelsMatch } from '../../model/service.ts';
+import type { Service, ServicePort } from '../../model/service.ts';
 import type { EffectiveDestinationRule, LayeredPolicy, Subset } from '../destination-rule.ts';
 import { destinationRuleFor, layerPolicy } from '../destination-rule.ts';
-import { failoverOf } from '../endpoint/locality-failover.ts';
+import { clusterEndpoints } from '../endpoint/cluster-endpoints.ts';
+import { localityLbOf } from '../endpoint/locality-lb.ts';
 import type { ConfigIdentity } from '../proto-values.ts';
 import type { ProxyScope } from '../resource.ts';
 import { visibleService, visibleServices } from '../scope.ts';
 import type { World } from '../world.ts';
-import type { Discovery, OutboundClusterInput, ServiceIdentity } from './cluster-input.ts';
+import type { Discovery, OutboundClusterInput, ServiceIdentity, UpstreamDefaults } from './cluster-input.ts';
 import { addressFamilyOf } from './cluster-input.ts';
+import { exchangesMetadata } from './metadata-exchange.ts';
+import { passesConnectionsOn } from './sni-dnat.ts';
+import { upstreamSecurity } from './upstream-security.ts';
 
 /** Everything that an outbound cluster's name leads to. */
 export interface OutboundTarget {
+  readonly name: ClusterName;
+  /** Whether the name is one that is sent as a server name between networks. */
+  readonly isSniDnat: boolean;
   readonly service: Service;
   readonly port: ServicePort;
   readonly subset: Subset | undefined;
@@ -25,96 +38,83 @@ export interface OutboundTarget {
 
 /**
  * Names of all outbound clusters, in no particular order. A DNS cluster without endpoints does not
- * exist: Envoy would have nothing to resolve.
+ * exist: Envoy would have nothing to resolve. Gateways between networks have each once more, under the server name
+ * that it is asked by.
  */
-export function outboundClusterNames(world: World, scope: ProxyScope): readonly ClusterName[] {
+export function outboundClusterNames(world: World, scope: ProxyScope): readonly string[] {
+  const passesOn = passesConnectionsOn(world, scope);
   return visibleServices(world, scope).flatMap((service) => {
-    const ports = service.ports.filter((port) => hasCluster(service, port));
-    if (ports.length === 0) return [];
     const rule = destinationRuleFor(world, scope, service.hostname);
-    const subsets = [undefined, ...(rule?.subsets ?? [])];
-    return ports.flatMap((port) =>
-      subsets.flatMap((subset) => {
-        const target = targetOf(scope.node.type, service, port, subset, rule);
-        if (isDns(target.discovery) && clusterEndpoints(world, target).length === 0) return [];
-        const name: ClusterName = {
-          direction: 'outbound',
-          servicePort: port.servicePort,
-          subset: subset?.name ?? '',
-          hostname: service.hostname,
-        };
-        return [name];
-      }),
+    const targets = targetsOf(scope.node.type, service, rule, false);
+    const passed = passesOn && !service.meshExternal ? targetsOf(scope.node.type, service, rule, true) : [];
+    return [...targets, ...passed].flatMap((target) =>
+      isDns(target.discovery) && clusterEndpoints(world, scope, target).length === 0 ? [] : [nameOf(target)],
     );
   });
 }
 
 /** Undefined if this proxy has no such cluster. */
-export function outboundTarget(
-  world: World,
-  scope: ProxyScope,
-  name: ClusterName,
-): OutboundTarget | undefined {
-  if (name.direction !== 'outbound') return undefined;
-  const service = visibleService(world, scope, name.hostname);
-  const port = service?.ports.find(({ servicePort }) => servicePort === name.servicePort);
-  if (service === undefined || port === undefined || !hasCluster(service, port)) return undefined;
-  const rule = destinationRuleFor(world, scope, name.hostname);
-  const subset = rule?.subsets.find((each) => each.name === name.subset);
-  if (name.subset !== '' && subset === undefined) return undefined;
-  return targetOf(scope.node.type, service, port, name.subset === '' ? undefined : subset, rule);
+export function outboundTarget(world: World, scope: ProxyScope, name: string): OutboundTarget | undefined {
+  const plain = parseClusterName(name);
+  const parsed = plain ?? parseDnsSrvClusterName(name);
+  if (parsed?.direction !== 'outbound') return undefined;
+  const isSniDnat = plain === undefined;
+  const service = visibleService(world, scope, parsed.hostname);
+  if (service === undefined) return undefined;
+  if (isSniDnat && (service.meshExternal || !passesConnectionsOn(world, scope))) return undefined;
+  const rule = destinationRuleFor(world, scope, parsed.hostname);
+  const port = service.ports.find(({ servicePort }) => servicePort === parsed.servicePort);
+  if (port === undefined || !hasCluster(service, port, isSniDnat)) return undefined;
+  const subset = subsetsOf(service, rule).find((each) => (each?.name ?? '') === parsed.subset);
+  if (parsed.subset !== '' && subset === undefined) return undefined;
+  return targetOf(scope.node.type, service, port, subset, rule, isSniDnat);
 }
 
 export function outboundClusterInput(
   world: World,
   scope: ProxyScope,
-  name: ClusterName,
+  name: string,
 ): OutboundClusterInput | undefined {
   const target = outboundTarget(world, scope, name);
   if (target === undefined) return undefined;
-  const { service, port, subset, rule, policy, discovery } = target;
-  const endpoints = isDns(discovery) ? clusterEndpoints(world, target) : [];
-  const failover = isDns(discovery) ? failoverOf(scope.node.locality, policy) : undefined;
+  const { service, port, subset, rule, policy, discovery, isSniDnat } = target;
+  const endpoints = isDns(discovery) ? clusterEndpoints(world, scope, target) : [];
   if (isDns(discovery) && endpoints.length === 0) return undefined;
-  const { connectTimeoutMs, dnsRefreshRateMs } = world.meshConfig();
+  const mesh = world.meshConfig();
+  const security = isSniDnat ? undefined : upstreamSecurity(world, scope, target);
+  const localityLb = localityLbOf(scope.node, service, policy, mesh.localityLbSetting);
   return {
     kind: 'outbound',
-    name,
+    name: target.name,
+    isSniDnat,
     discovery,
     protocol: port.protocol,
     followsDownstream: scope.node.type === 'sidecar' && port.protocol === 'unsupported',
+    upgradePolicy: mesh.h2UpgradePolicy,
     service: identityOfService(service),
     serviceOrigin: service.origin,
     meshExternal: service.meshExternal,
+    alwaysSendsUnready: service.trafficDistribution !== undefined,
     ...(discovery === 'ORIGINAL_DST' && service.registry === 'External' && typeof port.targetPort === 'number'
       ? { upstreamPort: port.targetPort }
       : {}),
     policy,
+    ...(security === undefined ? {} : { security }),
     ...(rule === undefined ? {} : { destinationRule: identityOfRule(rule) }),
     destinationRuleOrigins: rule?.origins ?? [],
     ...(subset === undefined ? {} : { subsetOrigin: subset.origin }),
     endpoints,
-    ...(failover === undefined ? {} : { failover }),
-    connectTimeoutMs,
-    dnsRefreshRateMs,
+    ...(localityLb === undefined ? {} : { localityLb }),
+    defaults: upstreamDefaults(world),
+    dnsRefreshRateMs: mesh.dnsRefreshRateMs,
     addressFamily: addressFamilyOf(scope.node.ipAddresses),
+    exchangesMetadata: exchangesMetadata(scope),
   };
 }
 
-/**
- * The endpoints of a cluster: of the service port, with the subset's labels. Unready ones are sent
- * as such, so that Envoy knows how many there are, unless the user asks for a panic threshold: then
- * Envoy would send requests to them.
- */
-export function clusterEndpoints(world: World, target: OutboundTarget): readonly Endpoint[] {
-  const { service, port, subset, policy } = target;
-  const sendsUnready = (policy.policy.outlierDetection?.minHealthPercent ?? 0) <= 0;
-  const chosen = world
-    .endpoints(service.hostname, port.servicePort, service.namespace)
-    .filter((endpoint) => sendsUnready || endpoint.health !== 'UNHEALTHY')
-    .filter((endpoint) => subset === undefined || labelsMatch(subset.labels, endpoint.labels));
-  // Envoy refuses a LOGICAL_DNS cluster with more than one; two ServiceEntries of one host could add up.
-  return target.discovery === 'LOGICAL_DNS' ? chosen.slice(0, 1) : chosen;
+export function upstreamDefaults(world: World): UpstreamDefaults {
+  const { connectTimeoutMs, tcpKeepalive } = world.meshConfig();
+  return { connectTimeoutMs, ...(tcpKeepalive === undefined ? {} : { tcpKeepalive }) };
 }
 
 /** Istio names a ServiceEntry's service by its host, as it may have several. */
@@ -128,9 +128,29 @@ export function identityOfRule(rule: EffectiveDestinationRule): ConfigIdentity {
   return { kind: 'DestinationRule', version, namespace, name };
 }
 
-function hasCluster(service: Service, port: ServicePort): boolean {
-  // An alias stands in its target's virtual host; dynamic DNS is refused when it is read.
-  return port.protocol !== 'UDP' && service.resolution !== 'alias' && service.resolution !== 'dynamic-dns';
+function nameOf({ isSniDnat, name }: OutboundTarget): string {
+  return isSniDnat ? dnsSrvClusterName(name) : formatClusterName(name);
+}
+
+/** Of every port that has a cluster, the whole service first and then its subsets. */
+function targetsOf(
+  proxyType: ProxyType,
+  service: Service,
+  rule: EffectiveDestinationRule | undefined,
+  isSniDnat: boolean,
+): readonly OutboundTarget[] {
+  const subsets = subsetsOf(service, rule);
+  return service.ports
+    .filter((port) => hasCluster(service, port, isSniDnat))
+    .flatMap((port) => subsets.map((subset) => targetOf(proxyType, service, port, subset, rule, isSniDnat)));
+}
+
+/** Undefined stands for the whole service. */
+function subsetsOf(
+  service: Service,
+  rule: EffectiveDestinationRule | undefined,
+): readonly (Subset | undefined)[] {
+  return isDynamicDns(service) ? [undefined] : [undefined, ...(rule?.subsets ?? [])];
 }
 
 function targetOf(
@@ -139,11 +159,33 @@ function targetOf(
   port: ServicePort,
   subset: Subset | undefined,
   rule: EffectiveDestinationRule | undefined,
+  isSniDnat: boolean,
 ): OutboundTarget {
-  const policy = layerPolicy(rule, port.servicePort, subset);
-  const discovery =
-    policy.policy.loadBalancer?.simple === 'PASSTHROUGH' ? 'ORIGINAL_DST' : discoveryOf(proxyType, service);
-  return { service, port, subset, rule, policy, discovery };
+  const { servicePort } = port;
+  const policy = layerPolicy(rule, servicePort, subset);
+  const passesThrough = policy.policy.loadBalancer?.simple === 'PASSTHROUGH';
+  const found = discoveryOf(proxyType, service);
+  const discovery = passesThrough && found !== 'DYNAMIC_DNS' ? 'ORIGINAL_DST' : found;
+  const name: ClusterName = {
+    direction: 'outbound',
+    servicePort,
+    subset: subset?.name ?? '',
+    hostname: service.hostname,
+  };
+  return { name, isSniDnat, service, port, subset, rule, policy, discovery };
+}
+
+/** A wildcard name is resolved when it is asked for; one that is no wildcard is a service like others. */
+function isDynamicDns({ resolution, hostname }: Service): boolean {
+  return resolution === 'dynamic-dns' && isWildcard(hostname);
+}
+
+function hasCluster(service: Service, port: ServicePort, isSniDnat: boolean): boolean {
+  // An alias stands in its target's virtual host.
+  if (port.protocol === 'UDP' || service.resolution === 'alias') return false;
+  if (!isDynamicDns(service)) return true;
+  // Only these say in themselves which name is meant.
+  return !isSniDnat && ['HTTP', 'HTTP2', 'GRPC', 'TLS'].includes(port.protocol);
 }
 
 function discoveryOf(proxyType: ProxyType, service: Service): Discovery {
@@ -155,9 +197,10 @@ function discoveryOf(proxyType: ProxyType, service: Service): Discovery {
     case 'passthrough':
       // A gateway's clients do not call the upstream's address, so there is no original destination.
       return proxyType === 'router' ? 'EDS' : 'ORIGINAL_DST';
+    case 'dynamic-dns':
+      return isDynamicDns(service) ? 'DYNAMIC_DNS' : 'EDS';
     case 'client-side':
     case 'alias':
-    case 'dynamic-dns':
       return 'EDS';
     default:
       return service.resolution satisfies never;

@@ -8,7 +8,8 @@ import type { ClusterSchema } from '../../api/gen/envoy/config/cluster/v3/cluste
 import { Cluster_LbPolicy } from '../../api/gen/envoy/config/cluster/v3/cluster_pb.js';
 import type { OutlierDetectionSchema } from '../../api/gen/envoy/config/cluster/v3/outlier_detection_pb.js';
 import type { ConnectionPool, LoadBalancer, OutlierDetection, TrafficPolicy } from '../destination-rule.ts';
-import { durationOf } from '../proto-values.ts';
+import { durationOf, durationOfMs } from '../proto-values.ts';
+import type { UpstreamDefaults } from './cluster-input.ts';
 
 /** Fields of a cluster, to be spread into one. */
 export type ClusterInit = Exclude<MessageInitShape<typeof ClusterSchema>, Message>;
@@ -39,25 +40,22 @@ export function circuitBreakers(
   return { thresholds: [thresholds] };
 }
 
-/** The connect timeout and TCP keepalive of a pool. */
-export function connectionOptions(
-  pool: ConnectionPool | undefined,
-  connectTimeout: ClusterInit['connectTimeout'],
-): ClusterInit {
-  const keepalive = pool?.tcp?.tcpKeepalive;
+/** The connect timeout and TCP keepalive: the mesh's, each over-written by what the rule says itself. */
+export function connectionOptions(pool: ConnectionPool | undefined, defaults: UpstreamDefaults): ClusterInit {
+  const connectTimeout = durationOf(pool?.tcp?.connectTimeout) ?? durationOfMs(defaults.connectTimeoutMs);
+  const own = pool?.tcp?.tcpKeepalive;
+  const base = defaults.tcpKeepalive;
+  if (own === undefined && base === undefined) return { connectTimeout };
   return {
-    connectTimeout: durationOf(pool?.tcp?.connectTimeout) ?? connectTimeout,
-    ...(keepalive === undefined
-      ? {}
-      : {
-          upstreamConnectionOptions: {
-            tcpKeepalive: {
-              ...optional('keepaliveProbes', positive(keepalive.probes)),
-              ...optional('keepaliveTime', wholeSeconds(keepalive.time)),
-              ...optional('keepaliveInterval', wholeSeconds(keepalive.interval)),
-            },
-          },
-        }),
+    connectTimeout,
+    // Empty: on, with what the operating system has.
+    upstreamConnectionOptions: {
+      tcpKeepalive: {
+        ...optional('keepaliveProbes', positive(own?.probes) ?? positive(base?.probes)),
+        ...optional('keepaliveTime', wholeSeconds(own?.time ?? base?.time)),
+        ...optional('keepaliveInterval', wholeSeconds(own?.interval ?? base?.interval)),
+      },
+    },
   };
 }
 

@@ -1,13 +1,12 @@
 // The endpoints of a proxy's EDS clusters (EDS).
-import { isIP } from 'node:net';
 import { ClusterLoadAssignmentSchema } from '../../api/gen/envoy/config/endpoint/v3/endpoint_pb.js';
-import { formatClusterName, parseClusterName } from '../../model/cluster-name.ts';
-import { clusterEndpoints, outboundClusterNames, outboundTarget } from '../cluster/outbound-clusters.ts';
+import { outboundClusterNames, outboundTarget } from '../cluster/outbound-clusters.ts';
 import type { ProxyScope, ResourceKind } from '../resource.ts';
 import type { World } from '../world.ts';
+import { clusterEndpoints } from './cluster-endpoints.ts';
 import type { LoadAssignmentInput } from './load-assignment.ts';
 import { loadAssignment } from './load-assignment.ts';
-import { failoverOf } from './locality-failover.ts';
+import { localityLbOf } from './locality-lb.ts';
 
 /**
  * One ClusterLoadAssignment for each EDS cluster, under the cluster's name. Whoever asks for another
@@ -19,8 +18,7 @@ export const endpoints: ResourceKind<LoadAssignmentInput, typeof ClusterLoadAssi
   names(world, scope) {
     return outboundClusterNames(world, scope)
       .filter((name) => outboundTarget(world, scope, name)?.discovery === 'EDS')
-      .map(formatClusterName)
-      .sort();
+      .toSorted();
   },
   input(world, scope, name) {
     return { name, ...assignmentOf(world, scope, name) };
@@ -31,15 +29,16 @@ export const endpoints: ResourceKind<LoadAssignmentInput, typeof ClusterLoadAssi
 };
 
 function assignmentOf(world: World, scope: ProxyScope, name: string): Omit<LoadAssignmentInput, 'name'> {
-  const parsed = parseClusterName(name);
-  const target = parsed === undefined ? undefined : outboundTarget(world, scope, parsed);
+  const target = outboundTarget(world, scope, name);
   if (target?.discovery !== 'EDS') return { endpoints: [] };
-  const failover = failoverOf(scope.node.locality, target.policy);
+  const localityLb = localityLbOf(
+    scope.node,
+    target.service,
+    target.policy,
+    world.meshConfig().localityLbSetting,
+  );
   return {
-    // EDS takes addresses, not names to resolve; a pipe has port 0.
-    endpoints: clusterEndpoints(world, target).filter(
-      ({ address }) => isIP(address) !== 0 || address.startsWith('unix://'),
-    ),
-    ...(failover === undefined ? {} : { failover }),
+    endpoints: clusterEndpoints(world, scope, target),
+    ...(localityLb === undefined ? {} : { localityLb }),
   };
 }

@@ -8,16 +8,17 @@ import type {
 } from '../../api/gen/envoy/config/endpoint/v3/endpoint_components_pb.js';
 import type { ClusterLoadAssignment } from '../../api/gen/envoy/config/endpoint/v3/endpoint_pb.js';
 import { ClusterLoadAssignmentSchema } from '../../api/gen/envoy/config/endpoint/v3/endpoint_pb.js';
-import type { Endpoint, Locality } from '../../model/service.ts';
-import type { Failover } from './locality-failover.ts';
-import { failoverPriorities } from './locality-failover.ts';
+import type { Endpoint } from '../../model/service.ts';
+import type { EndpointGroup, LocalityLb } from './locality-lb.ts';
+import { groupsOf } from './locality-lb.ts';
 
 export interface LoadAssignmentInput {
   /** The cluster's name. */
   readonly name: string;
+  /** Their `tlsMode` says whether this proxy speaks mutual TLS to them. */
   readonly endpoints: readonly Endpoint[];
   /** Absent: all localities share the traffic. */
-  readonly failover?: Failover;
+  readonly localityLb?: LocalityLb;
 }
 
 const healthStatus: Readonly<Record<Endpoint['health'], HealthStatus>> = {
@@ -28,27 +29,18 @@ const healthStatus: Readonly<Record<Endpoint['health'], HealthStatus>> = {
 
 const uint32Max = 4_294_967_295;
 
-/**
- * Endpoints grouped by locality, groups sorted by name, each with the sum of its weights and its priority.
- * No endpoint carries a transport socket match: until proxies have certificates nothing is sent by
- * mutual TLS (docs/decisions/0006-plaintext-until-certificates.md).
- */
+/** Endpoints grouped by locality, each group with its weight and its priority. */
 export function loadAssignment(input: LoadAssignmentInput): ClusterLoadAssignment {
   const total = input.endpoints.reduce((sum, endpoint) => sum + endpoint.weight, 0);
   // Envoy refuses weights whose sum is no uint32. Every one is 1 at least, so there is one to spare for each.
   const scale = total > uint32Max ? (uint32Max - input.endpoints.length) / total : 1;
-  const groups = new Map<string, Endpoint[]>();
-  for (const endpoint of input.endpoints) {
-    const key = formatLocality(endpoint.locality);
-    const group = groups.get(key);
-    if (group === undefined) groups.set(key, [endpoint]);
-    else group.push(endpoint);
-  }
-  const sorted = [...groups].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, endpoints]) => endpoints);
-  const priorities = failoverPriorities(sorted.map(localityOf), input.failover);
+  const endpoints =
+    scale === 1
+      ? input.endpoints
+      : input.endpoints.map((each) => ({ ...each, weight: Math.max(1, Math.floor(each.weight * scale)) }));
   return create(ClusterLoadAssignmentSchema, {
     clusterName: input.name,
-    endpoints: sorted.map((endpoints, index) => localityEndpoints(endpoints, scale, priorities[index] ?? 0)),
+    endpoints: groupsOf(endpoints, input.localityLb).map(localityEndpoints),
   });
 }
 
@@ -71,44 +63,50 @@ export function workloadMetadata(endpoint: Endpoint): string {
   return [workloadName, namespace, canonicalName, revision === 'latest' ? '' : revision, clusterId].join(';');
 }
 
-function localityOf(endpoints: readonly Endpoint[]): Locality {
-  return endpoints[0]?.locality ?? { region: '', zone: '', subzone: '' };
-}
-
-function localityEndpoints(
-  endpoints: readonly Endpoint[],
-  scale: number,
-  priority: number,
-): MessageInitShape<typeof LocalityLbEndpointsSchema> {
-  const { region, zone, subzone } = localityOf(endpoints);
-  const weights = endpoints.map(({ weight }) => Math.max(1, Math.floor(weight * scale)));
+function localityEndpoints({
+  locality: { region, zone, subzone },
+  priority,
+  weight,
+  endpoints,
+}: EndpointGroup): MessageInitShape<typeof LocalityLbEndpointsSchema> {
   return {
     locality: { region, zone, subZone: subzone },
     priority,
-    loadBalancingWeight: weights.reduce((sum, weight) => sum + weight, 0),
-    lbEndpoints: endpoints.map((endpoint, index) => lbEndpointOf(endpoint, weights[index] ?? 1)),
-  };
-}
-
-function lbEndpointOf(endpoint: Endpoint, weight: number): MessageInitShape<typeof LbEndpointSchema> {
-  const istio: JsonObject = { workload: workloadMetadata(endpoint) };
-  return {
-    hostIdentifier: { case: 'endpoint', value: { address: { address: addressOf(endpoint) } } },
-    healthStatus: healthStatus[endpoint.health],
-    metadata: { filterMetadata: { istio } },
     loadBalancingWeight: weight,
+    lbEndpoints: endpoints.map(lbEndpointOf),
   };
 }
 
-function addressOf({ address, endpointPort }: Endpoint) {
+/** An endpoint that takes mutual TLS says so to the cluster's transport_socket_matches (C3.12). */
+function lbEndpointOf(endpoint: Endpoint): MessageInitShape<typeof LbEndpointSchema> {
+  const istio: JsonObject = { workload: workloadMetadata(endpoint) };
+  const { endpointPort, otherAddresses = [] } = endpoint;
+  return {
+    hostIdentifier: {
+      case: 'endpoint',
+      value: {
+        address: { address: addressOf(endpoint.address, endpointPort) },
+        additionalAddresses: otherAddresses.map((address) => ({
+          address: { address: addressOf(address, endpointPort) },
+        })),
+      },
+    },
+    healthStatus: healthStatus[endpoint.health],
+    metadata: {
+      filterMetadata: {
+        istio,
+        ...(endpoint.tlsMode === 'istio' ? { 'envoy.transport_socket_match': { tlsMode: 'istio' } } : {}),
+      },
+    },
+    loadBalancingWeight: endpoint.weight,
+  };
+}
+
+function addressOf(address: string, endpointPort: number) {
   if (address.startsWith('unix://'))
     return { case: 'pipe', value: { path: address.slice('unix://'.length) } } as const;
   return {
     case: 'socketAddress',
     value: { address, portSpecifier: { case: 'portValue', value: endpointPort } },
   } as const;
-}
-
-function formatLocality({ region, zone, subzone }: Locality): string {
-  return `${region}/${zone}/${subzone}`;
 }
