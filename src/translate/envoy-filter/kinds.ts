@@ -2,7 +2,6 @@
 import type { ClusterSchema } from '../../api/gen/envoy/config/cluster/v3/cluster_pb.js';
 import type { ListenerSchema } from '../../api/gen/envoy/config/listener/v3/listener_pb.js';
 import type { RouteConfigurationSchema } from '../../api/gen/envoy/config/route/v3/route_pb.js';
-import type { ApplyTo } from '../../config/envoy-filter/patch-value.ts';
 import type { EnvoyPatch } from '../../config/envoy-filter/select.ts';
 import type { ClusterInput } from '../cluster/cluster-input.ts';
 import { mergedGateways } from '../gateway/servers.ts';
@@ -19,46 +18,46 @@ import {
   matchesListener,
   patchListener,
 } from './listener-patches.ts';
-import type { Patched } from './patched-kind.ts';
-import { patchedKind } from './patched-kind.ts';
+import type { AddedInput, PatchNotes } from './patched-kind.ts';
+import { patchedKind, withAdded } from './patched-kind.ts';
 import { addsIn, isMerge, patchesOf } from './patches.ts';
 import type { GatewayPorts } from './route-patches.ts';
 import { matchesRouteConfiguration, patchRouteConfiguration, routeApplyTo } from './route-patches.ts';
 
 export function patchedClusters(
   kind: ResourceKind<ClusterInput, typeof ClusterSchema>,
-): ResourceKind<ClusterInput | Patched<ClusterInput, never>, typeof ClusterSchema> {
-  return patchedKind<ClusterInput, never, typeof ClusterSchema>(kind, {
-    patches: (world, scope) => patchesOf(world, scope, ['CLUSTER']),
-    added: (scope, patches) => addedByName(scope, patches, 'CLUSTER'),
-    select(_world, scope, name, base, patches) {
-      const near = patches.filter((patch) => matchesCluster(patch, scope, name, base));
+): ResourceKind<(ClusterInput & PatchNotes<never>) | AddedInput, typeof ClusterSchema> {
+  const patches = (world: World, scope: ProxyScope): readonly EnvoyPatch[] =>
+    patchesOf(world, scope, ['CLUSTER']);
+  const patched = patchedKind<ClusterInput, never, typeof ClusterSchema>(kind, {
+    patches,
+    select(_world, scope, name, input, all) {
+      const near = all.filter((patch) => matchesCluster(patch, scope, name, input));
       if (near.some(({ operation }) => operation === 'REMOVE')) return { kind: 'removed' };
       const merges = near.filter(isMerge);
       return merges.length === 0 ? { kind: 'unpatched' } : { kind: 'patched', patches: merges };
     },
-    build: (built, { envoyPatches }) => patchCluster(built, envoyPatches),
-    buildAdded: addedCluster,
+    build: patchCluster,
   });
+  return withAdded(patched, (world, scope) => addedByName(scope, patches(world, scope)), addedCluster);
 }
 
 export function patchedListeners(
   kind: ResourceKind<ListenerInput, typeof ListenerSchema>,
-): ResourceKind<ListenerInput | Patched<ListenerInput, readonly RoutePatchesOf[]>, typeof ListenerSchema> {
-  return patchedKind<ListenerInput, readonly RoutePatchesOf[], typeof ListenerSchema>(kind, {
+): ResourceKind<(ListenerInput & PatchNotes<readonly RoutePatchesOf[]>) | AddedInput, typeof ListenerSchema> {
+  const patched = patchedKind<ListenerInput, readonly RoutePatchesOf[], typeof ListenerSchema>(kind, {
     patches: (world, scope) => patchesOf(world, scope, [...listenerApplyTo, ...routeApplyTo]),
-    added: (scope, patches) => addedByName(scope, patches, 'LISTENER'),
-    select(_world, scope, _name, base, patches) {
-      const context = listenerContext(scope, base);
+    select(_world, scope, _name, input, patches) {
+      const context = listenerContext(scope, input);
       const near = patches.filter(
         (patch) =>
           listenerApplyTo.includes(patch.applyTo) &&
           !(patch.applyTo === 'LISTENER' && patch.operation === 'ADD') &&
-          matchesListener(patch, context, base),
+          matchesListener(patch, context, input),
       );
       if (near.some(({ applyTo, operation }) => applyTo === 'LISTENER' && operation === 'REMOVE'))
         return { kind: 'removed' };
-      const routes = inlineRouteNames(base).flatMap((name) => {
+      const routes = inlineRouteNames(input).flatMap((name) => {
         const own = patches.filter(
           (patch) =>
             routeApplyTo.includes(patch.applyTo) && matchesRouteConfiguration(patch, context, name, noPorts),
@@ -68,43 +67,42 @@ export function patchedListeners(
       if (near.length === 0 && routes.length === 0) return { kind: 'unpatched' };
       return { kind: 'patched', patches: near, extra: routes };
     },
-    build: (built, { envoyPatches, extra }) => patchListener(built, envoyPatches, extra ?? []),
-    buildAdded: addedListener,
+    build: (built, patches, routes) => patchListener(built, patches, routes ?? []),
   });
+  return withAdded(
+    patched,
+    (world, scope) => {
+      const added = addedByName(scope, patchesOf(world, scope, ['LISTENER']));
+      // As in Istio; validation says so.
+      return new Map([...added].filter(([name]) => name !== ''));
+    },
+    addedListener,
+  );
 }
 
 export function patchedRoutes(
   kind: ResourceKind<RouteConfigurationInput, typeof RouteConfigurationSchema>,
-): ResourceKind<
-  RouteConfigurationInput | Patched<RouteConfigurationInput, never>,
-  typeof RouteConfigurationSchema
-> {
+): ResourceKind<RouteConfigurationInput & PatchNotes<never>, typeof RouteConfigurationSchema> {
   return patchedKind<RouteConfigurationInput, never, typeof RouteConfigurationSchema>(kind, {
     patches: (world, scope) => patchesOf(world, scope, routeApplyTo),
-    // What is added is always a part of a configuration that is asked for.
-    added: () => new Map(),
-    select(world, scope, name, _base, patches) {
+    select(world, scope, name, _input, patches) {
       const isGateway = scope.node.type === 'router';
       const context = isGateway ? 'GATEWAY' : 'SIDECAR_OUTBOUND';
       const ports = isGateway ? gatewayPorts(world, scope) : noPorts;
       const near = patches.filter((patch) => matchesRouteConfiguration(patch, context, name, ports));
       return near.length === 0 ? { kind: 'unpatched' } : { kind: 'patched', patches: near };
     },
-    build: (built, { envoyPatches }) => patchRouteConfiguration(built, envoyPatches),
-    buildAdded: () => undefined,
+    build: patchRouteConfiguration,
   });
 }
 
-function addedByName(
-  scope: ProxyScope,
-  patches: readonly EnvoyPatch[],
-  applyTo: ApplyTo,
-): ReadonlyMap<string, EnvoyPatch> {
+/** What the patches add, by name; the first of a name counts. */
+function addedByName(scope: ProxyScope, patches: readonly EnvoyPatch[]): ReadonlyMap<string, EnvoyPatch> {
   const added = new Map<string, EnvoyPatch>();
   for (const patch of patches) {
-    if (patch.applyTo !== applyTo || !addsIn(patch, scope)) continue;
-    const name = (patch.value as { readonly name?: unknown } | undefined)?.name;
-    if (typeof name === 'string' && name !== '' && !added.has(name)) added.set(name, patch);
+    if (!addsIn(patch, scope)) continue;
+    const { name = '' } = (patch.value ?? {}) as { readonly name?: unknown };
+    if (typeof name === 'string' && !added.has(name)) added.set(name, patch);
   }
   return added;
 }

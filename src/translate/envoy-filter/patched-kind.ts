@@ -4,29 +4,28 @@ import type { EnvoyPatch } from '../../config/envoy-filter/select.ts';
 import type { Built, ProxyScope, ResourceKind } from '../resource.ts';
 import type { World } from '../world.ts';
 
-/** What a patched resource is built from. Resources that no patch is about keep the input of their kind. */
-export interface Patched<Input, Extra> {
-  /** Absent: the resource is a patch's own. */
-  readonly base?: Input;
-  readonly envoyPatches: readonly EnvoyPatch[];
-  readonly extra?: Extra;
+/** What patches add to the input of a resource; nothing where no patch is about it. */
+export interface PatchNotes<Extra> {
+  readonly envoyPatches?: readonly EnvoyPatch[];
+  readonly envoyExtra?: Extra;
 }
 
 export interface Patching<Input, Extra, Desc extends DescMessage> {
   /** The patches of this proxy that can be about resources of the kind; none: nothing is patched. */
   readonly patches: (world: World, scope: ProxyScope) => readonly EnvoyPatch[];
-  /** Resources that patches bring, by name: the first of a name counts, and one that is there before. */
-  readonly added: (scope: ProxyScope, patches: readonly EnvoyPatch[]) => ReadonlyMap<string, EnvoyPatch>;
   /** What concerns this resource. */
   readonly select: (
     world: World,
     scope: ProxyScope,
     name: string,
-    base: Input,
+    input: Input,
     patches: readonly EnvoyPatch[],
   ) => Selection<Extra>;
-  readonly build: (built: Built<Desc>, input: Patched<Input, Extra>) => Built<Desc>;
-  readonly buildAdded: (patch: EnvoyPatch) => Built<Desc> | undefined;
+  readonly build: (
+    built: Built<Desc>,
+    patches: readonly EnvoyPatch[],
+    extra: Extra | undefined,
+  ) => Built<Desc>;
 }
 
 export type Selection<Extra> =
@@ -35,56 +34,77 @@ export type Selection<Extra> =
   | { readonly kind: 'removed' }
   | { readonly kind: 'patched'; readonly patches: readonly EnvoyPatch[]; readonly extra?: Extra };
 
-/** The kind as EnvoyFilters leave it. Names of what is taken away are gone, those of what is added are there. */
+/** The kind as EnvoyFilters leave it; names of what they take away are gone. */
 export function patchedKind<Input extends object, Extra, Desc extends DescMessage>(
   kind: ResourceKind<Input, Desc>,
   patching: Patching<Input, Extra, Desc>,
-): ResourceKind<Input | Patched<Input, Extra>, Desc> {
+): ResourceKind<Input & PatchNotes<Extra>, Desc> {
+  const { schema, shortName } = kind;
   return {
-    schema: kind.schema,
-    shortName: kind.shortName,
+    schema,
+    shortName,
     names(world, scope) {
       const names = kind.names(world, scope);
       const patches = patching.patches(world, scope);
-      if (patches.length === 0) return names;
-      const removes = patches.some(({ operation }) => operation === 'REMOVE');
-      const left = removes
-        ? names.filter((name) => {
-            const base = kind.input(world, scope, name);
-            if (base === undefined) return true;
-            return patching.select(world, scope, name, base, patches).kind !== 'removed';
-          })
-        : names;
-      const known = new Set(names);
-      const added = [...patching.added(scope, patches).keys()].filter((name) => !known.has(name));
-      return added.length === 0 ? left : [...left, ...added].sort();
+      if (!patches.some(({ operation }) => operation === 'REMOVE')) return names;
+      return names.filter((name) => {
+        const input = kind.input(world, scope, name);
+        return input === undefined || patching.select(world, scope, name, input, patches).kind !== 'removed';
+      });
     },
     input(world, scope, name) {
-      const base = kind.input(world, scope, name);
+      const input = kind.input(world, scope, name);
       const patches = patching.patches(world, scope);
-      if (patches.length === 0) return base;
-      if (base === undefined) {
-        const patch = patching.added(scope, patches).get(name);
-        return patch === undefined ? undefined : { envoyPatches: [patch] };
-      }
-      const selection = patching.select(world, scope, name, base, patches);
+      if (input === undefined || patches.length === 0) return input;
+      const selection = patching.select(world, scope, name, input, patches);
       if (selection.kind === 'removed') return undefined;
-      if (selection.kind === 'unpatched') return base;
-      const { patches: envoyPatches, extra } = selection;
-      return { base, envoyPatches, ...(extra === undefined ? {} : { extra }) };
+      if (selection.kind === 'unpatched') return input;
+      const { patches: envoyPatches, extra: envoyExtra } = selection;
+      return { ...input, envoyPatches, ...(envoyExtra === undefined ? {} : { envoyExtra }) };
     },
     build(input) {
-      if (!isPatched<Input, Extra>(input)) return kind.build(input);
-      const { base, envoyPatches } = input;
-      if (base !== undefined) return patching.build(kind.build(base), input);
-      const [patch] = envoyPatches;
-      const built = patch === undefined ? undefined : patching.buildAdded(patch);
+      const { envoyPatches, envoyExtra } = input;
+      const built = kind.build(input);
+      return envoyPatches === undefined ? built : patching.build(built, envoyPatches, envoyExtra);
+    },
+  };
+}
+
+/** A resource that a patch brings. */
+export interface AddedInput {
+  readonly addedBy: EnvoyPatch;
+}
+
+/** The kind with further resources: the first patch of a name counts, and what is there already. */
+export function withAdded<Input extends object, Desc extends DescMessage>(
+  kind: ResourceKind<Input, Desc>,
+  added: (world: World, scope: ProxyScope) => ReadonlyMap<string, EnvoyPatch>,
+  build: (patch: EnvoyPatch) => Built<Desc> | undefined,
+): ResourceKind<Input | AddedInput, Desc> {
+  const { schema, shortName } = kind;
+  return {
+    schema,
+    shortName,
+    names(world, scope) {
+      const names = kind.names(world, scope);
+      const further = [...added(world, scope).keys()];
+      return further.length === 0 ? names : [...new Set([...names, ...further])].sort();
+    },
+    input(world, scope, name) {
+      const input = kind.input(world, scope, name);
+      if (input !== undefined) return input;
+      const addedBy = added(world, scope).get(name);
+      return addedBy === undefined ? undefined : { addedBy };
+    },
+    build(input) {
+      if (!isAdded(input)) return kind.build(input);
+      const built = build(input.addedBy);
       if (built === undefined) throw new Error('a patch that brings a resource cannot be read any more');
       return built;
     },
   };
 }
 
-function isPatched<Input, Extra>(input: object): input is Patched<Input, Extra> {
-  return 'envoyPatches' in input;
+function isAdded(input: object): input is AddedInput {
+  return 'addedBy' in input;
 }
