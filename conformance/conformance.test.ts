@@ -5,6 +5,7 @@ import type { Mesh } from '../test/support/mesh.ts';
 import { needs } from '../test/support/tools.ts';
 import type { ConformanceCase, Step } from './case.ts';
 import { readCases } from './case.ts';
+import { decideByExplaining } from './explain-target.ts';
 import { knownFailures } from './known-failures.ts';
 import { decide } from './matchers-target.ts';
 import { runStep, settled, startTarget } from './mesh-target.ts';
@@ -17,6 +18,15 @@ describe('matchers', () => {
     if (step.expect.decision === undefined) continue;
     test(title('matchers', conformanceCase, step), () => {
       judge('matchers', conformanceCase, step, decide(conformanceCase, step));
+    });
+  }
+});
+
+describe('explain', () => {
+  for (const [conformanceCase, step] of allSteps()) {
+    if (step.expect.decision === undefined) continue;
+    test(title('explain', conformanceCase, step), async () => {
+      judge('explain', conformanceCase, step, await decideByExplaining(conformanceCase, step));
     });
   }
 });
@@ -46,7 +56,7 @@ describe.each([
 
 test('known failures: each names a step that exists', () => {
   const known = new Set(
-    ['matchers', 'proxy', 'envoy'].flatMap((target) =>
+    ['matchers', 'explain', 'proxy', 'envoy'].flatMap((target) =>
       allSteps().map(([conformanceCase, step]) => stepKey(target, conformanceCase, step)),
     ),
   );

@@ -41,6 +41,17 @@ export function meshOfFiles(options: FilesOptions): {
 } {
   const store = new ConfigStore();
   const problems = readAll(store, options);
+  const { mesh, assumedNamespaces } = meshOfStore(store, options);
+  for (const namespace of assumedNamespaces)
+    problems.push(`note: Namespace ${namespace} is not among the files: its pods are taken to have sidecars`);
+  return { mesh, problems };
+}
+
+/** The mesh that the objects of a store describe. */
+export function meshOfStore(
+  store: ConfigStore,
+  options: Pick<FilesOptions, 'as' | 'meshConfigFile'>,
+): { readonly mesh: MeshView; readonly assumedNamespaces: readonly string[] } {
   const meshConfig = meshConfigOf(store, options);
   const planned = plannedPods(store, {
     interception: options.as === 'up' ? 'loopback' : 'redirect',
@@ -51,8 +62,6 @@ export function meshOfFiles(options: FilesOptions): {
     gateway: { hostAddresses: [], hostPort: 8080 },
     allocate: options.as === 'up' ? allocator() : numbered(),
   });
-  for (const namespace of planned.assumedNamespaces)
-    problems.push(`note: Namespace ${namespace} is not among the files: its pods are taken to have sidecars`);
   const written = store.all().filter(({ kind }) => kind !== 'Pod');
   const all: readonly Config[] = [
     ...written,
@@ -71,7 +80,7 @@ export function meshOfFiles(options: FilesOptions): {
       node: identity === undefined ? undefined : nodeOf(identity, options.as),
     })),
   });
-  return { mesh, problems };
+  return { mesh, assumedNamespaces: planned.assumedNamespaces };
 }
 
 /** Bad objects are named; the others count. */
@@ -99,7 +108,10 @@ function readAll(store: ConfigStore, { paths, defaultNamespace }: FilesOptions):
   return problems;
 }
 
-function meshConfigOf(store: ConfigStore, { meshConfigFile }: FilesOptions): MeshConfig {
+function meshConfigOf(
+  store: ConfigStore,
+  { meshConfigFile }: Pick<FilesOptions, 'meshConfigFile'>,
+): MeshConfig {
   const source = new MeshConfigSource({
     store,
     clock: systemClock,

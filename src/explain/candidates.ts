@@ -7,9 +7,9 @@ import { resolveGatewayName } from '../model/gateway-name.ts';
 import { hostnameCovers, resolveHost } from '../model/hostname.ts';
 import type { Service } from '../model/service.ts';
 import { withoutPort } from '../proxy/router/match.ts';
-import { nearest } from './edit-distance.ts';
+import { editDistance, nearest } from './edit-distance.ts';
 import type { MeshObject, MeshView, ProxyConfiguration, Workload } from './mesh-view.ts';
-import type { Candidate } from './trace.ts';
+import type { Candidate, RuleTrace } from './trace.ts';
 
 /** For a host that no virtual host has, or that was let through or blocked as unknown. */
 export function hostCandidates(
@@ -30,8 +30,32 @@ export function hostCandidates(
     .flatMap(({ domains }) => domains)
     .filter((domain) => domain !== '*' && withoutPort(domain) !== host)
     .map((domain) => withoutPort(domain.toLowerCase()));
-  const near = nearest(host, [...known, ...mesh.services.map(({ hostname }) => hostname)]);
+  // A short name is compared with the short names of its namespace.
+  const short = host.includes('.')
+    ? []
+    : mesh.services.filter(({ namespace }) => namespace === from.namespace).map(({ name }) => name);
+  const near = nearest(host, [...known, ...short, ...mesh.services.map(({ hostname }) => hostname)]);
   return [...found, ...near.map((name): Candidate => ({ text: `the nearest host is ${name}`, sources: [] }))];
+}
+
+/** For a request that no rule of its host takes: the rules of which only one clause missed, and the nearest paths. */
+export function ruleCandidates(rules: readonly RuleTrace[], path: string): readonly Candidate[] {
+  const ranked = rules.flatMap((rule) => {
+    const missed = rule.clauses.filter(({ matched }) => !matched);
+    const [only] = missed;
+    if (only === undefined || missed.length > 1) return [];
+    const text = `rule ${rule.index} but for one thing: ${only.wanted}, and ${only.found}`;
+    if (only.part !== 'path') return [{ rank: 0, text, sources: rule.sources }];
+    const asked = only.wanted.replace(/^\S+ /, '');
+    const begin = only.wanted.startsWith('prefix') ? path.slice(0, asked.length) : path;
+    const distance = editDistance(asked.toLowerCase(), begin.toLowerCase());
+    if (distance > Math.max(2, asked.length / 3)) return [];
+    return [{ rank: 1 + distance, text: `rule ${rule.index} is for ${only.wanted}`, sources: rule.sources }];
+  });
+  return ranked
+    .sort((a, b) => a.rank - b.rank)
+    .slice(0, 3)
+    .map(({ text, sources }) => ({ text, sources }));
 }
 
 /** For a cluster that the proxy does not have. */
@@ -136,11 +160,12 @@ function otherNamespaces(mesh: MeshView, from: Workload, host: string): readonly
 function unboundRules(mesh: MeshView, from: Workload, names: readonly string[]): readonly Candidate[] {
   return mesh.objects('VirtualService').flatMap((rule): readonly Candidate[] => {
     const spec = (rule.spec ?? {}) as VirtualServiceSpec;
-    const index = (spec.hosts ?? []).findIndex((host) => {
+    const has = (spec.hosts ?? []).some((host) => {
       const full = resolveHost(host, rule.namespace, mesh.domainSuffix);
-      return names.some((name) => hostnameCovers(full, name));
+      // `*` has every host: that says nothing.
+      return full !== '*' && names.some((name) => hostnameCovers(full, name));
     });
-    if (index < 0) return [];
+    if (!has) return [];
     const why = whyNotBound(rule, spec, from);
     const sources = [rule.locate(why.path)];
     return [
@@ -168,7 +193,7 @@ function whyNotBound(
     };
   const bound = gateways.map((name) => resolveGatewayName(name, rule.namespace));
   if (from.isGateway) {
-    if (bound.length === 0 || bound.every((name) => name === 'mesh'))
+    if (bound.every((name) => name === 'mesh'))
       return { text: 'it names no gateway: it is for sidecars', path: ['spec', 'hosts'] };
     return {
       text: `it is bound to ${bound.join(', ')}, which has no server for this port and host here`,

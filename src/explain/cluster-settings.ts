@@ -11,6 +11,8 @@ import { durationText } from './words.ts';
 /** Where a field of the cluster came from (`lbPolicy`, `outlierDetection`). */
 export type ClusterSources = (at: string) => readonly SourceRef[];
 
+/** Istio's default load balancing. */
+const balancingDefault = 'LEAST_REQUEST';
 /** Istio's default of MeshConfig.connectTimeout. */
 const connectTimeoutDefault = '10s';
 /** Istio sets circuit breakers to this where nobody asks for less: no limit. */
@@ -32,7 +34,8 @@ export function clusterSettings(cluster: Cluster, sources: ClusterSources): read
     if (text === '') return;
     const own = sources(at);
     // What nobody asked for comes from no line.
-    settings.push({ label, text, sources: JSON.stringify(own) === JSON.stringify(whole) ? [] : own });
+    const usual = label === 'balancing' && text === balancingDefault;
+    settings.push({ label, text, usual, sources: JSON.stringify(own) === JSON.stringify(whole) ? [] : own });
   };
   if (!isOriginalDestination(cluster)) add('balancing', balancingText(cluster), 'lbPolicy');
   const thresholds = cluster.circuitBreakers?.thresholds[0];

@@ -53,11 +53,14 @@ function lazily<Desc extends DescMessage>(
   schema: Desc,
   resources: readonly JsonObject[],
   nameField: string,
-): { get(name: string): MessageShape<Desc> | undefined; names(): readonly string[] } {
+): {
+  readonly get: (name: string) => MessageShape<Desc> | undefined;
+  readonly names: () => readonly string[];
+} {
   const byName = new Map(resources.map((json) => [text(json[nameField]), json]));
   const known = new Map<string, MessageShape<Desc>>();
   return {
-    get(name) {
+    get: (name) => {
       const json = byName.get(name);
       const message = known.get(name) ?? (json === undefined ? undefined : read(schema, json));
       if (message !== undefined) known.set(name, message);

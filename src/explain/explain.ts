@@ -5,7 +5,7 @@ import { socketAddress } from '../proxy/io/socket-address.ts';
 import { hostCandidates } from './candidates.ts';
 import { resolveDestination } from './destination.ts';
 import type { Pass, Walk } from './hop.ts';
-import { explainPass, failureAt, placeOf } from './hop.ts';
+import { explainPass, failureAt } from './hop.ts';
 import type { Connection, FoundListener } from './listener-stage.ts';
 import { boundAddresses, boundListener, outboundListener } from './listener-stage.ts';
 import type { MeshView, ProxyView, Workload } from './mesh-view.ts';
@@ -126,12 +126,8 @@ async function throughSidecar(walk: Walk, proxy: ProxyView): Promise<Hop> {
     return explainPass(pass, found ?? failureAt(pass, 'listener', reason));
   }
   const resolved = resolveDestination(mesh, from, request.host, request.port);
-  if (proxy.interceptionMode === 'LOOPBACK') return withoutClientProxy(walk);
-  if (resolved === undefined) {
-    const connection = connectionOf(request, source, socketAddress('0.0.0.0', request.port));
-    const pass = passOf(walk, proxy, 'outbound', connection, 'no address');
-    return explainPass(pass, noSuchName(walk, placeOf(pass)));
-  }
+  // Without an address nothing is sent, and what is not captured goes past the sidecar.
+  if (resolved === undefined || proxy.interceptionMode === 'LOOPBACK') return withoutClientProxy(walk);
   const connection = connectionOf(request, source, resolved.address);
   const pass = passOf(walk, proxy, 'outbound', connection, resolved.why);
   const { listeners } = proxy.configuration;
@@ -167,7 +163,7 @@ async function withoutClientProxy(walk: Walk): Promise<Hop> {
         : 'the client has no sidecar: no route and no policy of the mesh applies on its side',
     ],
   };
-  if (resolved === undefined) return { ...bare, failure: noSuchName(walk, workloadId(from)) };
+  if (resolved === undefined) return { ...bare, notes: [], failure: noSuchName(walk, workloadId(from)) };
   const { service, address } = resolved;
   const connection = { ...bare.connection, destination: address.text, why: resolved.why };
   const isPodAddress = service === undefined || !service.addresses.includes(address.address);

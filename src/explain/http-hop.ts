@@ -1,6 +1,6 @@
 // The HTTP part of a pass: host, rules, and what the rule that won does.
 import type { Listener } from '../api/gen/envoy/config/listener/v3/listener_pb.js';
-import type { Route, RouteAction } from '../api/gen/envoy/config/route/v3/route_components_pb.js';
+import type { RouteAction } from '../api/gen/envoy/config/route/v3/route_components_pb.js';
 import type { RouteConfiguration } from '../api/gen/envoy/config/route/v3/route_pb.js';
 import type { HttpConnectionManager } from '../api/gen/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager_pb.js';
 import { typeUrlOf } from '../api/any.ts';
@@ -9,19 +9,21 @@ import { HTTPFaultSchema } from '../api/gen/envoy/extensions/filters/http/fault/
 import { FilterConfigSchema as GrpcStatsSchema } from '../api/gen/envoy/extensions/filters/http/grpc_stats/v3/config_pb.js';
 import { RouterSchema } from '../api/gen/envoy/extensions/filters/http/router/v3/router_pb.js';
 import type { MatchInput } from '../proxy/matchers/input.ts';
-import { compilePathRewrite, compileHostRewrite, compileRedirect } from '../proxy/router/compile-action.ts';
+import { compilePathRewrite, compileHostRewrite } from '../proxy/router/compile-action.ts';
 import { compileClauses } from '../proxy/matchers/route.ts';
-import { redirectLocation, rewritePath } from '../proxy/router/match.ts';
-import { hostCandidates } from './candidates.ts';
+import { rewritePath } from '../proxy/router/match.ts';
+import { hostCandidates, ruleCandidates } from './candidates.ts';
 import type { Inside, Pass } from './hop.ts';
 import { failureAt } from './hop.ts';
 import type { RoutedRequest } from './http-stage.ts';
 import { prepareTarget, routeRequest } from './http-stage.ts';
 import type { RouteLevels, RuleField } from './route-settings.ts';
 import { faultOf, forwardSettings, headerSettings } from './route-settings.ts';
+import { answered, localAnswer } from './local-answer.ts';
 import { parseFieldPath } from './sources.ts';
 import type { WantedTarget } from './target-stage.ts';
 import { explainTargets } from './target-stage.ts';
+import { countText } from './words.ts';
 import type { ActionTrace, HttpTrace, Setting, SourceRef } from './trace.ts';
 
 export interface HttpChain {
@@ -72,7 +74,7 @@ export async function explainHttp(pass: Pass, chain: HttpChain): Promise<Inside>
     rules: routed.rules,
     action: null,
   };
-  const candidates = () =>
+  const hosts = () =>
     hostCandidates(
       walk.mesh,
       pass.side === 'gateway' ? pass.workload : walk.from,
@@ -85,7 +87,7 @@ export async function explainHttp(pass: Pass, chain: HttpChain): Promise<Inside>
     const failure = failureAt(pass, 'virtual host', reason, {
       status: 404,
       flag: 'NR',
-      candidates: candidates(),
+      candidates: hosts(),
     });
     return fail(trace, failure);
   }
@@ -94,8 +96,13 @@ export async function explainHttp(pass: Pass, chain: HttpChain): Promise<Inside>
     return { http: { ...trace, action }, targets: [], failure: null, notes };
   }
   if (routed.route === undefined) {
-    const reason = `none of the ${routed.rules.length} rules of ${virtualHost.host.name} matches`;
-    const failure = failureAt(pass, 'rules', reason, { status: 404, flag: 'NR', candidates: [] });
+    const count = routed.rules.length;
+    const reason =
+      count === 0
+        ? `${virtualHost.host.name} has no rules: no VirtualService is bound to this gateway for ${input.authority}`
+        : `none of the ${countText(count, 'rule')} of ${virtualHost.host.name} matches`;
+    const candidates = ruleCandidates(routed.rules, input.pathOnly);
+    const failure = failureAt(pass, 'rules', reason, { status: 404, flag: 'NR', candidates });
     return fail(trace, failure);
   }
   const { route } = routed.route;
@@ -110,7 +117,7 @@ export async function explainHttp(pass: Pass, chain: HttpChain): Promise<Inside>
     const reason = `no host of the mesh is ${input.authority}, and what the mesh does not know is not let out (${other.status === 502 && (other.body ?? '') === '' ? 'REGISTRY_ONLY' : 'the HTTP proxy listener reaches no other'})`;
     const failure = failureAt(pass, 'virtual host', reason, {
       status: other.status,
-      candidates: candidates(),
+      candidates: hosts(),
     });
     return fail(http, failure);
   }
@@ -132,7 +139,9 @@ async function forward(pass: Pass, { trace, levels, action, input, field, notes 
   const authority = rewrittenHost(action, input);
   const fault = faultOf(levels, input);
   const settings: Setting[] = [
-    ...(fault === undefined ? [] : [{ label: 'fault', text: fault.text, sources: field('fault') }]),
+    ...(fault === undefined
+      ? []
+      : [{ label: 'fault', text: fault.text, usual: false, sources: field('fault') }]),
     ...forwardSettings(levels, action, field),
     ...headerSettings(levels, field),
   ];
@@ -170,7 +179,7 @@ function rewriteSetting(input: MatchInput, path: string, authority: string, fiel
     path === input.path ? '' : `path ${input.path} becomes ${path}`,
     authority === input.authority ? '' : `host ${input.authority} becomes ${authority}`,
   ].filter((part) => part !== '');
-  return { label: 'rewrite', text: parts.join(', '), sources: field('rewrite') };
+  return { label: 'rewrite', text: parts.join(', '), usual: false, sources: field('rewrite') };
 }
 
 function wantedTargets(
@@ -227,37 +236,6 @@ function rewrittenHost(action: RouteAction, input: MatchInput): string {
   }
 }
 
-function localAnswer(route: Route, input: MatchInput): ActionTrace {
-  const { action } = route;
-  if (action.case === 'redirect') {
-    const { path } = compileClauses(route.match!, 'match');
-    const redirect = compileRedirect(action.value, path, 'redirect');
-    return answered('redirect', { status: redirect.status, location: redirectLocation(redirect, input) });
-  }
-  if (action.case === 'directResponse') {
-    const specifier = action.value.body?.specifier;
-    const body = specifier?.case === 'inlineString' ? specifier.value : null;
-    return answered('direct response', { status: action.value.status, body });
-  }
-  return answered('other', { status: 404 });
-}
-
-function answered(
-  kind: ActionTrace['kind'],
-  part: Partial<Pick<ActionTrace, 'status' | 'location' | 'body'>>,
-): ActionTrace {
-  return {
-    kind,
-    authority: null,
-    path: null,
-    status: null,
-    location: null,
-    body: null,
-    settings: [],
-    ...part,
-  };
-}
-
 function routesOf(
   pass: Pass,
   { listener, at, manager }: HttpChain,
@@ -286,7 +264,7 @@ function routesOf(
 }
 
 /** A field of the VirtualService's rule that won. */
-function ruleField({ walk, proxy: _ }: Pass, { rules, route }: RoutedRequest): RuleField {
+function ruleField({ walk }: Pass, { rules, route }: RoutedRequest): RuleField {
   const origin = rules
     .find(({ index }) => index === route?.index)
     ?.sources.find(({ kind }) => kind === 'VirtualService');

@@ -52,9 +52,7 @@ export function outboundListener(
   const found = findByDestination(placed, to);
   if (found !== undefined) {
     const exact = found.addresses.some(({ address, port }) => address === to.address && port === to.port);
-    const why = exact
-      ? `it is for ${to.text}`
-      : `it is for port ${to.port} of every address; none is for ${to.text} alone`;
+    const why = exact ? `for ${to.text}` : `port ${to.port} of every address (none is for ${to.text} alone)`;
     return { listener: found.listener, why };
   }
   const entry = listeners.find(
@@ -63,7 +61,7 @@ export function outboundListener(
   if (entry === undefined) return undefined;
   return {
     listener: entry,
-    why: `no listener is for ${to.text}: it stays where captured connections arrive`,
+    why: `no listener is for ${to.text}, so it stays where captured connections arrive`,
   };
 }
 
@@ -119,7 +117,7 @@ export function chooseChain(
     ...inspected,
   });
   const only = reason === 'the only chain' && listener.filterChains.length > 1;
-  const why = only ? 'what the others ask for does not hold' : inWords(reason);
+  const why = only ? 'the others ask for something else' : inWords(reason);
   return { found: place === undefined ? undefined : { ...place, why }, why };
 }
 

@@ -49,9 +49,13 @@ export async function liveMesh(io: ProxyAdminIo, place: LivePlace): Promise<Mesh
       controlPlane.getJson(page),
     ),
   );
-  const written = listOf<WrittenObject>(configs, '/debug/configz').filter(({ inForce }) => inForce !== false);
-  const all = listOf<Service>(services, '/debug/registryz');
-  const endpoints = listOf<JsonObject>(shards, '/debug/endpointShardz').flatMap(endpointsOfShard);
+  const written = (listOf(configs, '/debug/configz') as readonly WrittenObject[]).filter(
+    ({ inForce }) => inForce !== false,
+  );
+  const all = listOf(services, '/debug/registryz') as readonly Service[];
+  const endpoints = (listOf(shards, '/debug/endpointShardz') as readonly JsonObject[]).flatMap(
+    endpointsOfShard,
+  );
   const settings = objectOf(mesh as JsonValue);
   const views = new Map<string, Promise<ProxyView>>();
   return {
@@ -101,13 +105,12 @@ async function askProxy(
   };
 }
 
+type SourceRow = SourceRef & { readonly type: string; readonly resource: string; readonly at: string };
+
 /** `CDS outbound|80||a.b` -> what it came from. */
 function sourcesByResource(value: unknown): ReadonlyMap<string, readonly PlacedSource[]> {
   const found = new Map<string, PlacedSource[]>();
-  for (const row of listOf<SourceRef & { type: string; resource: string; at: string }>(
-    value,
-    '/debug/sourcez',
-  )) {
+  for (const row of listOf(value, '/debug/sourcez') as readonly SourceRow[]) {
     const { type, resource, at, kind, namespace, name, field, file, line, column } = row;
     const key = `${type} ${resource}`;
     const placed = { at, source: { kind, namespace, name, field, file, line, column } };
@@ -217,8 +220,8 @@ function endpointsOfShard(shard: JsonObject): readonly ShardEndpoint[] {
   });
 }
 
-function listOf<Item>(value: unknown, page: string): readonly Item[] {
+function listOf(value: unknown, page: string): readonly unknown[] {
   if (!Array.isArray(value))
     throw new UserError(`the control plane answered ${page} without a list: is it a Fairlead control plane?`);
-  return value as readonly Item[];
+  return value;
 }

@@ -58,12 +58,12 @@ function sentence({ status, flag, reason, stage }: Failure): string {
 }
 
 function targetText({ cluster, share, endpoints }: Target): string {
+  const usable = countText(endpoints.filter(({ state }) => state === 'in').length, 'endpoint');
+  if (cluster === '') return `one of ${usable} that Kubernetes chooses`;
   const name = parseClusterName(cluster);
   const where =
     name === undefined
-      ? cluster || 'an endpoint'
+      ? cluster
       : `${name.subset === '' ? '' : `subset ${name.subset} of `}${name.hostname}:${name.servicePort}`;
-  const usable = endpoints.filter(({ state }) => state === 'in').length;
-  const part = share < 1 ? `${shareText(share)} ` : '';
-  return `${part}${where} (${countText(usable, 'endpoint')})`;
+  return `${share < 1 ? `${shareText(share)} ` : ''}${where} (${usable})`;
 }

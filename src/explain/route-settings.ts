@@ -33,6 +33,15 @@ export interface RouteLevels {
   readonly weight?: ClusterWeight;
 }
 
+/** What Istio's routes have where nobody asks for anything else; the second of the retries is inbound. */
+const usualSettings: Readonly<Record<string, readonly string[]>> = {
+  timeout: ['none'],
+  retries: [
+    '2 on connect-failure, refused-stream, unavailable, cancelled, retriable-status-codes',
+    '2 on reset-before-request',
+  ],
+};
+
 /** Envoy's default of RouteAction.timeout. */
 const timeoutFallback = '15s (Envoy’s default)';
 
@@ -44,7 +53,8 @@ export function forwardSettings(
 ): readonly Setting[] {
   const settings: Setting[] = [];
   const add = (label: string, text: string, ...path: readonly string[]): void => {
-    settings.push({ label, text, sources: path.length === 0 ? [] : field(...path) });
+    const usual = usualSettings[label]?.includes(text) === true;
+    settings.push({ label, text, usual, sources: path.length === 0 ? [] : field(...path) });
   };
   add('timeout', action.timeout === undefined ? timeoutFallback : durationText(action.timeout), 'timeout');
   const retry = action.retryPolicy ?? virtualHost.retryPolicy;
@@ -73,7 +83,7 @@ export function headerSettings(
 ): readonly Setting[] {
   const levels = [...(weight === undefined ? [] : [weight]), route, virtualHost, configuration];
   const of = (label: string, texts: readonly string[]): readonly Setting[] =>
-    texts.length === 0 ? [] : [{ label, text: texts.join(', '), sources: field('headers') }];
+    texts.length === 0 ? [] : [{ label, text: texts.join(', '), usual: false, sources: field('headers') }];
   return [
     ...of(
       'request',

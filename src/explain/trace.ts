@@ -159,6 +159,8 @@ export interface ActionTrace {
 export interface Setting {
   readonly label: string;
   readonly text: string;
+  /** It is so without anybody's word: Istio's default. */
+  readonly usual: boolean;
   readonly sources: readonly SourceRef[];
 }
 
