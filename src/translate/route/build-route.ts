@@ -37,7 +37,7 @@ export function buildRoute(input: RouteInput): Route {
   return route;
 }
 
-/** The rule and match of a route, and the destination behind each weighted cluster. */
+/** The match and rule of a route, and the destination behind each weighted cluster. */
 export function routeOrigins(input: RouteInput): readonly RoutePartOrigin[] {
   switch (input.kind) {
     case 'catch-all':
@@ -45,14 +45,22 @@ export function routeOrigins(input: RouteInput): readonly RoutePartOrigin[] {
     case 'service':
       return [{ at: '', origin: input.origin }];
     case 'rule': {
-      const route = { at: '', origin: input.origin };
-      if (input.rule.redirect !== undefined || input.rule.directResponse !== undefined) return [route];
-      if ((input.rule.route ?? []).length < 2) return [route];
+      // A delegate's rule may have its match from the root, which stands elsewhere.
+      const { origin, ruleOrigin } = input;
+      const isApart = origin.name !== ruleOrigin.name || origin.namespace !== ruleOrigin.namespace;
+      const route = isApart
+        ? [
+            { at: '', origin: ruleOrigin },
+            { at: 'match', origin },
+          ]
+        : [{ at: '', origin }];
+      if (input.rule.redirect !== undefined || input.rule.directResponse !== undefined) return route;
+      if ((input.rule.route ?? []).length < 2) return route;
       const clusters = sharesOf(input).map(({ index }, place) => ({
         at: `route.weightedClusters.clusters[${place}]`,
         origin: originAt(input.ruleOrigin, 'route', index),
       }));
-      return [route, ...clusters];
+      return [...route, ...clusters];
     }
     default:
       return input satisfies never;

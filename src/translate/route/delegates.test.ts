@@ -106,7 +106,8 @@ test('routes: those of a delegate blame its own lines, down to the destination (
     .map(({ at, origin }) => `${at.slice(16)} ${origin.name} ${formatFieldPath(origin.fieldPath)}`);
   expect(places).toEqual([
     'routes[0] reviews spec.http[0].match[0]',
-    'routes[1] root spec.http[0].match[0]',
+    'routes[1] reviews spec.http[2]',
+    'routes[1].match root spec.http[0].match[0]',
     'routes[1].route.weightedClusters.clusters[0] reviews spec.http[2].route[1]',
     'routes[2] root spec.http[1]',
   ]);
