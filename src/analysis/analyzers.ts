@@ -17,6 +17,7 @@ import { crdVersions, kubeGatewaySelectors } from './analyzers/kube-gateway.ts';
 import { portNames } from './analyzers/ports.ts';
 import { schemaAnalyzers, support } from './analyzers/schema.ts';
 import { serviceEntryAddresses, serviceEntryProtocols } from './analyzers/service-entries.ts';
+import { shadowing } from './analyzers/shadowing.ts';
 import { sidecarSelectors } from './analyzers/sidecars.ts';
 import {
   lightstep,
@@ -62,6 +63,7 @@ export const defaultAnalyzers: readonly Analyzer[] = [
   proxyImages,
   serviceEntryAddresses,
   serviceEntryProtocols,
+  shadowing,
   sidecarSelectors,
   support,
   telemetryDefaults,

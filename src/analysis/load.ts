@@ -108,6 +108,7 @@ function readObject(
       labels: metadata.labels,
       annotations: metadata.annotations,
       body,
+      creationTimeMs: metadata.creationTimeMs,
       cluster: options.cluster ?? '',
       locate: (field) => document.locate([...path, ...field]),
     },

@@ -13,6 +13,8 @@ export interface AnalysisObject {
   readonly annotations: Readonly<Record<string, string>>;
   /** The object without apiVersion, kind and metadata, and without fields that hold nothing. */
   readonly body: Readonly<Record<string, unknown>>;
+  /** Milliseconds since the epoch; 0 where the object has none. */
+  readonly creationTimeMs: number;
   /** Where several clusters are looked at together. */
   readonly cluster: string;
   /** Where a field stands, or its nearest parent; undefined for what no file holds (assumed objects). */

@@ -45,6 +45,7 @@ function meshNetworksObject(namespace: string): AnalysisObject {
     labels: {},
     annotations: {},
     body: {},
+    creationTimeMs: 0,
     cluster: '',
     locate: () => undefined,
   };
