@@ -153,8 +153,7 @@ test('httpShadows: no request ever reaches what is said to be never used', () =>
         for (const { node, routes: name } of proxies) {
           const input = routes.input(world, proxyScope(world, proxyNode(node)), name);
           if (input === undefined) continue;
-          for (const fields of requests)
-            expect(claimed).not.toContain(chosenBy(input, fields));
+          for (const fields of requests) expect(claimed).not.toContain(chosenBy(input, fields));
         }
       },
     ),
