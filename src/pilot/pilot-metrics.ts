@@ -10,6 +10,8 @@ export interface Gauges {
   readonly services: () => number;
   readonly virtualServices: () => number;
   readonly queue: () => number;
+  /** Listeners of connected proxies that several services ask for, by metric. */
+  readonly conflicts: () => Readonly<Record<string, number>>;
 }
 
 export class PilotMetrics {
@@ -33,6 +35,16 @@ export class PilotMetrics {
     m.gauge('pilot_services', 'Services known to the control plane.', gauges.services);
     m.gauge('pilot_virt_services', 'VirtualServices known to the control plane.', gauges.virtualServices);
     m.gauge('pilot_push_queue_size', 'Connections that wait for a push.', gauges.queue);
+    m.gauge(
+      'pilot_conflict_inbound_listener',
+      'Ports of workloads that services read in different ways; the oldest one counts.',
+      () => gauges.conflicts()['pilot_conflict_inbound_listener'] ?? 0,
+    );
+    m.gauge(
+      'pilot_conflict_outbound_listener_tcp_over_current_tcp',
+      'Listeners on which two services ask for the same connections; the older one has them.',
+      () => gauges.conflicts()['pilot_conflict_outbound_listener_tcp_over_current_tcp'] ?? 0,
+    );
     this.clients = m.gauge('pilot_xds', 'Connected proxies, by Istio version.');
     this.pushes = m.counter('pilot_xds_pushes', 'Responses sent, by type.');
     this.pushTime = m.histogram(

@@ -26,6 +26,8 @@ import { PushQueue } from './push-queue.ts';
 import { RecentlyTold } from './recently-told.ts';
 import type { PushReason, PushRequest } from './push-request.ts';
 import { Debounce, mergePushRequests } from './push-request.ts';
+import type { ConnectedProxy } from './push-status.ts';
+import { conflictCounts, unlessFailed } from './push-status.ts';
 import type { AnyResourceKind } from './resources.ts';
 import { Resources } from './resources.ts';
 import { formatOrigin } from './source-position.ts';
@@ -120,6 +122,7 @@ export class PilotServer implements Pilot {
       services: () => this.world.services().length,
       virtualServices: () => options.store.list('VirtualService').length,
       queue: () => this.#queue.size,
+      conflicts: () => conflictCounts(this.world, this.connectedProxies()),
     });
     this.world = new PilotWorld(this.graph, options.meshConfig ?? defaultMeshConfig);
     this.resources = new Resources({
@@ -177,6 +180,14 @@ export class PilotServer implements Pilot {
   pushNow(): number {
     this.#debounce.add({ ...this.#request('debug', []), isForced: true });
     return this.connections.size;
+  }
+
+  /** Proxies and what of them counts; one for which translation has failed is told of elsewhere. */
+  connectedProxies(): readonly ConnectedProxy[] {
+    return [...this.connections].flatMap(({ node }) => {
+      const scope = unlessFailed(() => this.resources.scope(node));
+      return scope === undefined ? [] : [{ id: `${node.podName}.${node.namespace}`, scope }];
+    });
   }
 
   async close(): Promise<void> {

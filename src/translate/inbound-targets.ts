@@ -15,8 +15,8 @@ export interface InboundTarget {
 
 /**
  * The inbound ports of a sidecar that Services name, sorted by number; none for routers, in NONE mode, and where
- * `Sidecar.ingress` names the ports (sidecar-ingress.ts). Of several service ports with one target port the oldest service's
- * first one counts, with its protocol. Source: Istio `buildInboundListeners`, `GetProxyServiceTargets`.
+ * `Sidecar.ingress` names the ports (sidecar-ingress.ts). Of several service ports with one target port the oldest
+ * service's first one counts, with its protocol. Source: Istio `buildInboundListeners`, `GetProxyServiceTargets`.
  */
 export function inboundTargets(world: World, scope: ProxyScope): readonly InboundTarget[] {
   if (scope.node.interceptionMode === 'NONE' || hasIngress(world, scope)) return [];
@@ -40,6 +40,33 @@ export function serviceTargets(world: World, scope: ProxyScope): readonly Inboun
     }
   }
   return [...targets.values()].sort((a, b) => a.targetPort - b.targetPort);
+}
+
+/** A service port that leads to a port of the workload which an older service reads otherwise. */
+export interface InboundConflict {
+  readonly targetPort: number;
+  readonly accepted: ServicePort;
+  readonly rejected: ServicePort;
+  /** The younger service. */
+  readonly service: Service;
+}
+
+/** The younger service's traffic is read as the older one says. Source: Istio `reportInboundConflict`. */
+export function inboundConflicts(world: World, scope: ProxyScope): readonly InboundConflict[] {
+  return inboundTargets(world, scope).flatMap(({ targetPort, service, port: accepted, services }) =>
+    services
+      .filter((other) => other !== service)
+      .flatMap((other) =>
+        other.ports
+          .filter(
+            (port) =>
+              port.protocol !== 'UDP' &&
+              port.protocol !== accepted.protocol &&
+              targetPortOf(world, scope, other, port) === targetPort,
+          )
+          .map((rejected) => ({ targetPort, accepted, rejected, service: other })),
+      ),
+  );
 }
 
 /** Undefined where the workload has no port of that name. */

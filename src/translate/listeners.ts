@@ -6,6 +6,8 @@ import { inboundListeners } from './listener/inbound.ts';
 import type { ListenerInput } from './listener/listener-input.ts';
 import { outboundListeners } from './listener/outbound.ts';
 import { httpProxy, virtualOutbound } from './listener/virtual-outbound.ts';
+import { inboundConflicts } from './inbound-targets.ts';
+import type { ListenerConflict } from './listener/outbound-entries.ts';
 import type { ProxyScope, ResourceKind } from './resource.ts';
 import type { World } from './world.ts';
 
@@ -25,6 +27,21 @@ export function listenerInputs(world: World, scope: ProxyScope): ReadonlyMap<str
       scope.node.type === 'router' ? gatewayListeners(world, scope) : sidecarListeners(world, scope);
     return new Map(inputs.map((input) => [input.name, input]));
   });
+}
+
+/** What was settled between services that ask for the same port or connections; none for gateways. */
+export function listenerConflicts(world: World, scope: ProxyScope): readonly ListenerConflict[] {
+  if (scope.node.type === 'router') return [];
+  return [
+    ...outboundListeners(world, scope).conflicts,
+    ...inboundConflicts(world, scope).map(({ targetPort, accepted, rejected, service }) => ({
+      metric: 'pilot_conflict_inbound_listener' as const,
+      listener: `virtualInbound:${targetPort}`,
+      accepted: accepted.protocol,
+      rejected: rejected.protocol,
+      hostname: service.hostname,
+    })),
+  ];
 }
 
 function sidecarListeners(world: World, scope: ProxyScope): readonly ListenerInput[] {

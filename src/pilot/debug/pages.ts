@@ -1,10 +1,12 @@
 // The debug pages: what each answers. Shapes are istiod's (pilot/pkg/xds/debug.go) where istiod has the page.
 import type { JsonObject, JsonValue } from '@bufbuild/protobuf';
 import { istioCompatVersion } from '../../base/version.ts';
+import { kindName } from '../../config/config.ts';
 import { formatFieldPath } from '../../model/origin.ts';
 import { typeUrls } from '../../xds/types.ts';
 import type { PilotServer } from '../pilot.ts';
 import type { ProxyConnection } from '../proxy-connection.ts';
+import { pushStatus } from '../push-status.ts';
 import { formatOrigin, positionOf } from '../source-position.ts';
 import { configDump, resourceJson } from './config-dump.ts';
 import { configList } from './config-list.ts';
@@ -101,6 +103,11 @@ export const debugPages: readonly DebugPage[] = [
       ),
   },
   {
+    path: '/debug/push_status',
+    help: 'What was settled between services that ask for the same listener, by metric',
+    answer: (pilot, query) => json(pushStatus(pilot.world, pilot.connectedProxies()), query),
+  },
+  {
     path: '/debug/registryz',
     help: 'Services',
     answer: (pilot, query) => json(pilot.world.services(), query),
@@ -114,6 +121,11 @@ export const debugPages: readonly DebugPage[] = [
     path: '/debug/sourcez',
     help: 'Which line of whose YAML each resource came from: ?proxyID=, ?type=CDS|EDS|LDS|RDS',
     answer: sources,
+  },
+  {
+    path: '/debug/statusz',
+    help: 'The status that each Ingress and Gateway API object should have: ?kind=, ?namespace=, ?name=',
+    answer: (pilot, query) => json(objectStatuses(pilot, query), query),
   },
   {
     path: '/debug/syncz',
@@ -262,6 +274,20 @@ function rejections(pilot: PilotServer): JsonValue {
       message,
       since: new Date(atMs).toISOString(),
     })),
+  );
+}
+
+/** As Kubernetes writes the objects, without their specs. */
+function objectStatuses(pilot: PilotServer, query: URLSearchParams): readonly unknown[] {
+  const wanted = (name: string, value: string): boolean =>
+    (query.get(name) ?? '') === '' || query.get(name) === value;
+  return pilot.graph.untracked(() =>
+    pilot.world.statuses().flatMap(({ config, status }) => {
+      const { group, version, namespace, name } = config;
+      const kind = kindName(config.kind);
+      if (!wanted('kind', kind) || !wanted('namespace', namespace) || !wanted('name', name)) return [];
+      return [{ apiVersion: `${group}/${version}`, kind, metadata: { namespace, name }, status }];
+    }),
   );
 }
 

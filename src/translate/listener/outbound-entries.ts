@@ -20,12 +20,15 @@ export interface Entry {
   readonly origin: Origin;
 }
 
-/** A service port that some of whose connections no chain is for, as another asks the same of them. */
+/** istiod's names of the metrics. */
+export const conflictMetrics = [
+  'pilot_conflict_inbound_listener',
+  'pilot_conflict_outbound_listener_tcp_over_current_tcp',
+] as const;
+
+/** A service port some of whose connections are another's, because both ask for the same ones. */
 export interface ListenerConflict {
-  /** istiod's name of the metric. */
-  readonly metric:
-    | 'pilot_conflict_outbound_listener_tcp_over_current_tcp'
-    | 'pilot_conflict_inbound_listener';
+  readonly metric: (typeof conflictMetrics)[number];
   readonly listener: string;
   readonly accepted: Protocol;
   readonly rejected: Protocol;
