@@ -91,10 +91,10 @@ function groups(service: Service, addresses: readonly string[]): readonly Binds[
 }
 
 /**
- * Of a Kubernetes Service those of the proxy's families, else its first: clients may have it from elsewhere. Of a
+ * The addresses by which a proxy's clients call a service. Of a Kubernetes Service those of the proxy's families, else its first: clients may have it from elsewhere. Of a
  * ServiceEntry all of them. Source: Istio `GetAddressForProxy`.
  */
-function addressesFor({ node }: ProxyScope, { addresses, registry }: Service): readonly string[] {
+export function addressesFor({ node }: ProxyScope, { addresses, registry }: Service): readonly string[] {
   const known = addresses.filter((address) => address !== wildcardAddress);
   if (registry !== 'Kubernetes') return known;
   const families = new Set(node.ipAddresses.map((address) => isIP(address)));

@@ -125,3 +125,20 @@ spec:
     'block_all',
   ]);
 });
+
+test.each([
+  ['IPv4', ['10.1.0.1'], ['10.0.0.1']],
+  ['IPv6', ['fd00::1'], ['[fd00::10]']],
+  ['both', ['10.1.0.1', 'fd00::1'], ['10.0.0.1', '[fd00::10]']],
+])(
+  'sidecarRouteInput: a proxy of %s knows a service by its addresses of that family (C4.11)',
+  (_family, ipAddresses, expected) => {
+    const yaml = service(
+      'own',
+      'default',
+      'clusterIP: 10.0.0.1, clusterIPs: [10.0.0.1, "fd00::10"], ports: [{ name: http, port: 80 }]',
+    );
+    const domains = domainsOf(yaml, '80', 'own.default.svc.cluster.local:80', { ipAddresses });
+    expect(domains.filter((domain) => /^[[\d]/.test(domain))).toEqual(expected);
+  },
+);

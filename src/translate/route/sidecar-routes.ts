@@ -12,6 +12,7 @@ import type { Service, ServicePort } from '../../model/service.ts';
 import { destinationRuleFor, layerPolicy } from '../destination-rule.ts';
 import type { EgressListener } from '../egress-listeners.ts';
 import { egressListenerForRoutes, listenerServices } from '../egress-listeners.ts';
+import { addressesFor } from '../listener/outbound-places.ts';
 import { remembered } from '../remembered.ts';
 import type { ProxyScope } from '../resource.ts';
 import {
@@ -272,11 +273,14 @@ function domainsOf(
   port: number,
 ): { readonly all: readonly string[]; readonly short: ReadonlySet<string> } {
   if (service !== undefined) {
-    return serviceDomains(service, {
-      dnsDomain: scope.node.dnsDomain,
-      aliases: aliasesOf(world, scope, hostname),
-      port: domainPort,
-    });
+    return serviceDomains(
+      { ...service, addresses: addressesFor(scope, service) },
+      {
+        dnsDomain: scope.node.dnsDomain,
+        aliases: aliasesOf(world, scope, hostname),
+        port: domainPort,
+      },
+    );
   }
   const bare = bracketed(hostname);
   return {
