@@ -48,6 +48,18 @@ test.each<[string, readonly string[]]>([
     ['warning: tls: PASSTHROUGH mode does not use certificates, they will be ignored'],
   ],
   [
+    'mode: MUTUAL, serverCertificate: /c, privateKey: /k, caCertificates: /ca, verifyCertificateHash: [aa]',
+    [
+      'warning: tls.verifyCertificateHash: has no effect, as in Istio, but with a credential and clients that are asked',
+    ],
+  ],
+  [
+    'mode: SIMPLE, tlsCertificates: [{serverCertificate: /c, privateKey: /k, caCertificates: /ca}]',
+    [
+      'warning: tls.tlsCertificates[0].caCertificates: has no effect, as in Istio: caCertificates of the server counts',
+    ],
+  ],
+  [
     'mode: ISTIO_MUTUAL, credentialName: c',
     [expect.stringContaining('error: tls.credentialName: ') as string],
   ],

@@ -3,6 +3,7 @@
 import type { GatewaySpec } from '../../api/gen/istio-types.js';
 import { isUsableCipherSuite } from '../../model/cipher-suites.ts';
 import type { Checker } from './checker.ts';
+import { each } from './checker.ts';
 
 type ServerTls = NonNullable<NonNullable<GatewaySpec['servers']>[number]['tls']>;
 
@@ -29,8 +30,15 @@ export function checkServerTls(tls: ServerTls | undefined, checker: Checker): vo
     checker.error(
       'only one of credentialName, credentialNames, serverCertificate/privateKey, tlsCertificates should be specified',
     );
+  const hasCredential = isSet(tls.credentialName) || isSet(tls.credentialNames);
+  for (const field of ['verifyCertificateHash', 'verifyCertificateSpki'] as const)
+    if (isSet(tls[field]) && !(hasCredential && (mode === 'MUTUAL' || mode === 'OPTIONAL_MUTUAL')))
+      checker.at(field).warn('has no effect, as in Istio, but with a credential and clients that are asked');
+  for (const [certificate, place] of each(tls.tlsCertificates, checker, 'tlsCertificates'))
+    if (isSet(certificate.caCertificates))
+      place.at('caCertificates').warn('has no effect, as in Istio: caCertificates of the server counts');
   const isTerminating = mode === 'SIMPLE' || mode === 'MUTUAL' || mode === 'OPTIONAL_MUTUAL';
-  if (isTerminating && (isSet(tls.credentialName) || isSet(tls.credentialNames))) return;
+  if (isTerminating && hasCredential) return;
   if (isTerminating) checkFiles(tls, checker);
   if (!isSet(tls.caCrl)) return;
   if (isSet(tls.credentialName))

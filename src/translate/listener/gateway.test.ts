@@ -302,3 +302,12 @@ test('gatewayListeners: what stands in front of the gateway is believed as far a
   expect(manager).toMatchObject({ xffNumTrustedHops: 2, forwardClientCertDetails: 'ALWAYS_FORWARD_ONLY' });
   expect(manager?.['setCurrentClientCertDetails']).toBeUndefined();
 });
+
+test('gatewayListeners: a GRPC-WEB server makes gRPC of what browsers send (C7.03, partly C11.09)', () => {
+  const filtersOf = (protocol: string): readonly string[] => {
+    const [chain] = chainsOf(built(gateway(server(80, protocol, 'hosts: [a.com]')))['0.0.0.0_80']);
+    const filters = (chain?.filters[0]?.typedConfig['httpFilters'] ?? []) as unknown as { name: string }[];
+    return filters.map(({ name }) => name);
+  };
+  expect(filtersOf('GRPC-WEB')).toEqual(['envoy.filters.http.grpc_web', ...filtersOf('GRPC')]);
+});

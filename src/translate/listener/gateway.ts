@@ -127,7 +127,7 @@ function httpChain(
   listener: GatewayListener,
   server: GatewayServer,
 ): ChainInput {
-  const { kind, name, routeName, origin } = server;
+  const { kind, name, protocol, routeName, origin } = server;
   return {
     reason: kind === 'https' ? 'gateway-https' : 'gateway-http',
     name: '',
@@ -139,6 +139,7 @@ function httpChain(
       routes: { rds: routeName },
       http10: scope.node.http10,
       http2: false,
+      ...(protocol === 'GRPC-Web' ? { grpcWeb: true } : {}),
       topology: topologyOf(world, scope),
       ...withAccessLog(world),
     },

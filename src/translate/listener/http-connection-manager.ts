@@ -6,6 +6,7 @@ import { packAny } from '../../api/any.ts';
 import { ApiVersion } from '../../api/gen/envoy/config/core/v3/config_source_pb.js';
 import { CorsSchema } from '../../api/gen/envoy/extensions/filters/http/cors/v3/cors_pb.js';
 import { FilterConfigSchema as DynamicForwardProxySchema } from '../../api/gen/envoy/extensions/filters/http/dynamic_forward_proxy/v3/dynamic_forward_proxy_pb.js';
+import { GrpcWebSchema } from '../../api/gen/envoy/extensions/filters/http/grpc_web/v3/grpc_web_pb.js';
 import { HTTPFaultSchema } from '../../api/gen/envoy/extensions/filters/http/fault/v3/fault_pb.js';
 import { RouterSchema } from '../../api/gen/envoy/extensions/filters/http/router/v3/router_pb.js';
 import type { HttpFilterSchema } from '../../api/gen/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager_pb.js';
@@ -117,8 +118,11 @@ function routeSpecifierOf({ routes }: HttpFilterInput): NonNullable<ManagerInit[
 }
 
 /** The order counts: requests meet them from first to last. Authentication, authorization and telemetry join later. */
-function httpFilters({ dynamicDns = [] }: HttpFilterInput): MessageInitShape<typeof HttpFilterSchema>[] {
+function httpFilters(input: HttpFilterInput): MessageInitShape<typeof HttpFilterSchema>[] {
+  const { dynamicDns = [], grpcWeb = false } = input;
   return [
+    // Before whatever looks at the message: from here on it is gRPC.
+    ...(grpcWeb ? [{ name: 'envoy.filters.http.grpc_web', config: pack(GrpcWebSchema, {}) }] : []),
     // A fault is the network's: it comes before anything answers for the upstream.
     { name: faultFilterName, config: pack(HTTPFaultSchema, {}) },
     // Answers preflight requests, so that they never reach the upstream.

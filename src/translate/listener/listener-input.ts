@@ -126,6 +126,8 @@ export interface HttpFilterInput {
   readonly dynamicDns?: readonly DynamicDnsInput[];
   /** Go notation: when connections without requests are closed; absent: Envoy's hour. */
   readonly idleTimeout?: string;
+  /** Whether browsers speak gRPC here, in HTTP/1.1's clothes: it is made plain gRPC. */
+  readonly grpcWeb?: boolean;
   /** Of gateways: what stands in front of them. */
   readonly topology?: GatewayTopology;
   readonly accessLog?: AccessLogInput;
