@@ -31,7 +31,8 @@ import { addressFamilyOf } from './cluster/cluster-input.ts';
 import type { EffectiveDestinationRule, TrafficPolicy } from './destination-rule.ts';
 import { destinationRuleFor, layerPolicy } from './destination-rule.ts';
 import { loadAssignment, workloadMetadata } from './endpoint/load-assignment.ts';
-import { proxyScope, visibleServices } from './scope.ts';
+import { listenerServices } from './egress-listeners.ts';
+import { aliasesOf, proxyScope, visibleServices } from './scope.ts';
 
 type Fields = Readonly<Record<string, unknown>>;
 
@@ -197,11 +198,42 @@ const checks: Readonly<Record<string, Check>> = {
         metadata: { name: 'a', labels: { 'istio-locality': label } },
         status: { podIP: '1.1.1.1' },
       });
-      const locality = workloadOfPod(config as Config<PodSpec>, { clusterId: '', networkOf: (label) => label })?.locality;
+      const locality = workloadOfPod(config as Config<PodSpec>, {
+        clusterId: '',
+        networkOf: (label) => label,
+      })?.locality;
       const { region = '', zone = '', subzone = '' } = locality ?? {};
       return [[region, zone, subzone].filter((part) => part !== '').join('/'), expected];
     },
   ),
+  'pilot/pkg/model.IstioEgressListenerWrapper': check<
+    {
+      listenerHosts: Readonly<Record<string, { allHosts?: string[]; excludedHosts?: string[] }>>;
+      services: readonly TheirService[];
+      namespace: string;
+    },
+    { expected: readonly TheirService[] | null }
+  >(({ listenerHosts, services, namespace }, { expected }) => [
+    importedNames(listenerHosts, services, namespace),
+    // Istio keeps services of one name apart that differ in ports alone.
+    sortedText([...new Set((expected ?? []).map(serviceText))]),
+  ]),
+  'pilot/pkg/model.ResolveServiceAliases': check<
+    { input: readonly { name: string; externalName?: string }[] },
+    { output: readonly { name: string; aliases?: string[] }[] }
+  >(({ input }, { output }) => {
+    const services = input.map(({ name, externalName }) => ({
+      ...ourService({ hostname: name }),
+      ...(externalName === undefined ? {} : { resolution: 'alias' as const, aliasOf: externalName }),
+    }));
+    const world = worldOf([]);
+    world.servicesVisibleTo = () => services;
+    const scope = proxyScope(world, proxyNode());
+    return [
+      input.map(({ name }) => aliasesOf(world, scope, name)),
+      output.map(({ aliases = [] }) => sortedText(aliases)),
+    ];
+  }),
   'pilot/pkg/model.CreateSidecarScope': check<SidecarCase, SidecarAnswer>((given, expected) =>
     sidecarScope(given, expected),
   ),
@@ -210,7 +242,7 @@ const checks: Readonly<Record<string, Check>> = {
 const folder = istioTestdata('units');
 
 describe.skipIf(folder === undefined)('istio-testdata: units', () => {
-  test('services, scopes, policies: Istio cases (C2.02, C2.03, partly C2.09, C3.14, C4.01, partly C9.02, C10.01)', (context) => {
+  test('services, scopes, policies: Istio cases (C2.02, C2.03, C2.06, partly C2.09, C3.14, C4.01, C9.02, C9.04, C10.01)', (context) => {
     const { cases } = JSON.parse(readFileSync(join(folder ?? '', 'cases.json'), 'utf8')) as {
       cases: readonly UnitCase[];
     };
@@ -242,6 +274,28 @@ function failureOf({ group, in: given, expected }: UnitCase): string | undefined
     : `ours ${JSON.stringify(ours)}, Istio's ${JSON.stringify(theirs)}`;
 }
 
+/** `namespace/hostname` of what an egress listener with these hosts imports. */
+function importedNames(
+  listenerHosts: Readonly<Record<string, { allHosts?: string[]; excludedHosts?: string[] }>>,
+  services: readonly TheirService[],
+  namespace: string,
+): readonly string[] {
+  const hosts = Object.entries(listenerHosts).flatMap(([owner, { allHosts = [], excludedHosts = [] }]) => [
+    ...allHosts.map((host) => ({ namespace: owner, host, excluded: false })),
+    ...excludedHosts.map((host) => ({ namespace: owner, host, excluded: true })),
+  ]);
+  const world = worldOf([]);
+  world.servicesExportedTo = () => services.map((each) => ourService(each));
+  const listener = { key: '', namespace, bind: '', captureMode: 'DEFAULT' as const, hosts };
+  return sortedText(
+    listenerServices(world, listener).map(({ hostname, namespace: owner }) => `${owner}/${hostname}`),
+  );
+}
+
+function serviceText({ hostname, attributes }: TheirService): string {
+  return `${attributes?.namespace ?? ''}/${hostname}`;
+}
+
 interface SidecarCase {
   readonly sidecarConfig: TheirObject | null;
   readonly services: readonly TheirService[] | null;
@@ -255,7 +309,8 @@ interface SidecarAnswer {
 
 function workloadNameOf(pod: Partial<TheirObject>): string | undefined {
   const config = configOf({ kind: 'Pod', metadata: {}, ...pod, status: { podIP: '1.1.1.1' } });
-  return workloadOfPod(config as Config<PodSpec>, { clusterId: '', networkOf: (label) => label })?.workloadName;
+  return workloadOfPod(config as Config<PodSpec>, { clusterId: '', networkOf: (label) => label })
+    ?.workloadName;
 }
 
 function mergedPolicy(
