@@ -66,9 +66,10 @@ function ofIngress(world: World, scope: ProxyScope, ingress: IngressPort): Inbou
   const { ipAddresses, interceptionMode, appAddress } = scope.node;
   const service = serviceTargets(world, scope).find(({ targetPort }) => targetPort === port)?.service;
   const written = appOf(defaultEndpoint, ipAddresses);
+  // Under LOOPBACK the pod's addresses are the proxy's, and the application has one of its own.
   const app =
-    written === undefined && interceptionMode === 'LOOPBACK' && appAddress !== undefined
-      ? { address: appAddress, port }
+    interceptionMode === 'LOOPBACK' && appAddress !== undefined && (written?.port ?? port) !== 0
+      ? { address: appAddress, port: written?.port ?? port }
       : written;
   return {
     kind: 'inbound',
