@@ -153,3 +153,34 @@ test('layerPolicy: blocks that a subset leaves out are the host’s, also the re
     connectionPool: { tcp: { maxConnections: 1 } },
   });
 });
+
+test('destinationRuleFor: a BackendTLSPolicy fills what the user’s rule leaves open, and is blamed for it (partly C14.02)', () => {
+  const policy = `
+apiVersion: gateway.networking.k8s.io/v1
+kind: BackendTLSPolicy
+metadata: { name: secure, namespace: shop }
+spec:
+  targetRefs: [{ group: '', kind: Service, name: a }]
+  validation: { hostname: a.example.com, wellKnownCACertificates: System }
+`;
+  const world = worldOfYaml(
+    [
+      service,
+      rule({
+        name: 'r',
+        namespace: 'shop',
+        more: `trafficPolicy: { loadBalancer: { simple: RANDOM }, portLevelSettings: [{ port: { number: 81 }, tls: { mode: DISABLE } }] }`,
+      }),
+      policy,
+    ].join('---'),
+  );
+  const found = destinationRuleFor(world, proxyScope(world, proxyNode()), host);
+  const { policy: usual, origins } = layerPolicy(found, 80);
+  expect(usual).toEqual({
+    loadBalancer: { simple: 'RANDOM' },
+    tls: { mode: 'SIMPLE', sni: 'a.example.com' },
+  });
+  expect([origins.loadBalancer?.kind, origins.tls?.kind]).toEqual(['DestinationRule', 'BackendTLSPolicy']);
+  // What the user says of a port stands.
+  expect(layerPolicy(found, 81).policy).toEqual({ tls: { mode: 'DISABLE' } });
+});

@@ -32,6 +32,8 @@ export type OutlierDetection = NonNullable<TrafficPolicy['outlierDetection']>;
 export interface SourcedPolicy {
   readonly policy: TrafficPolicy;
   readonly origin: Origin;
+  /** Blocks that stand elsewhere, by path (`tls`, `portLevelSettings/0/tls`): a backend policy's. */
+  readonly filled?: Readonly<Record<string, Origin>>;
 }
 
 export interface Subset {
@@ -133,7 +135,7 @@ export function layerPolicy(
   const origins: Partial<Record<PolicyBlock, Origin>> = {};
   const set = (block: PolicyBlock, value: unknown, origin: Origin): void => {
     policy[block] = value;
-    origins[block] = originAt(origin, block);
+    origins[block] = origin;
   };
   for (const layer of layers) {
     if (layer === undefined) continue;
@@ -146,11 +148,19 @@ export function layerPolicy(
         delete policy[block];
         delete origins[block];
         const own = portLevel[block];
-        if (own !== undefined) set(block, own, originAt(layer.origin, 'portLevelSettings', index));
-      } else if (value !== undefined && portLevel === undefined) set(block, value, layer.origin);
+        if (own !== undefined) set(block, own, blockOrigin(layer, block, 'portLevelSettings', index));
+      } else if (value !== undefined && portLevel === undefined) set(block, value, blockOrigin(layer, block));
     }
   }
   return { policy, origins };
+}
+
+function blockOrigin(
+  { origin, filled }: SourcedPolicy,
+  block: PolicyBlock,
+  ...path: readonly (string | number)[]
+): Origin {
+  return filled?.[[...path, block].join('/')] ?? originAt(origin, ...path, block);
 }
 
 function isPortLevelBlock(
@@ -223,28 +233,31 @@ function mayJoin(rule: DestinationRuleConfig, oldest: DestinationRuleConfig): bo
   return others.every((namespace) => exports.includes(namespace));
 }
 
-/** The oldest trafficPolicy is kept, subsets are added, of two with one name the older stays. */
+/**
+ * The oldest trafficPolicy is kept, but a backend policy's fills what users left open; subsets are added, of two with
+ * one name the older stays.
+ */
 function merge(
   rules: readonly DestinationRuleConfig[],
   domainSuffix: string,
 ): EffectiveDestinationRule | undefined {
   const oldest = rules[0];
   if (oldest === undefined) return undefined;
-  const owner = rules.find((rule) => rule.spec.trafficPolicy !== undefined);
+  const trafficPolicy = mergedPolicy(rules);
   const subsets = new Map<string, Subset>();
   for (const rule of rules) {
     for (const [index, subset] of (rule.spec.subsets ?? []).entries()) {
       const name = subset.name ?? '';
       if (subsets.has(name)) continue;
       const origin = originOf(rule, 'spec', 'subsets', index);
-      const { trafficPolicy } = subset;
+      const { trafficPolicy: own } = subset;
       subsets.set(name, {
         name,
         labels: subset.labels ?? {},
         origin,
-        ...(trafficPolicy === undefined
+        ...(own === undefined
           ? {}
-          : { trafficPolicy: { policy: trafficPolicy, origin: originAt(origin, 'trafficPolicy') } }),
+          : { trafficPolicy: { policy: own, origin: originAt(origin, 'trafficPolicy') } }),
       });
     }
   }
@@ -253,18 +266,53 @@ function merge(
     name: oldest.name,
     version: oldest.version,
     host: hostOf(oldest, domainSuffix),
-    ...(owner?.spec.trafficPolicy === undefined
-      ? {}
-      : {
-          trafficPolicy: {
-            policy: owner.spec.trafficPolicy,
-            origin: originOf(owner, 'spec', 'trafficPolicy'),
-          },
-        }),
+    ...(trafficPolicy === undefined ? {} : { trafficPolicy }),
     subsets: [...subsets.values()],
     isForChosenWorkloads: selectorOf(oldest) !== undefined,
     origins: rules.map((rule) => originOf(rule)),
   };
+}
+
+/** Source: Istio `mergeBackendPolicyTrafficPolicy`. */
+function mergedPolicy(rules: readonly DestinationRuleConfig[]): SourcedPolicy | undefined {
+  const oldestOf = (isBackendPolicy: boolean): SourcedPolicy | undefined => {
+    const rule = rules.find(
+      (each) => (each.madeOf !== undefined) === isBackendPolicy && each.spec.trafficPolicy !== undefined,
+    );
+    const policy = rule?.spec.trafficPolicy;
+    return rule === undefined || policy === undefined
+      ? undefined
+      : { policy, origin: originOf(rule, 'spec', 'trafficPolicy') };
+  };
+  const user = oldestOf(false);
+  const backend = oldestOf(true);
+  return user === undefined || backend === undefined ? (user ?? backend) : fillGaps(user, backend);
+}
+
+function fillGaps(user: SourcedPolicy, { policy: backend, origin }: SourcedPolicy): SourcedPolicy {
+  const filled: Record<string, Origin> = {};
+  const fill = <Block extends object>(
+    own: Block,
+    other: Block,
+    ...path: readonly (string | number)[]
+  ): Block => {
+    for (const block of Object.keys(other)) if (!(block in own)) filled[[...path, block].join('/')] = origin;
+    return { ...other, ...own };
+  };
+  const { portLevelSettings: ports = [], ...blocks } = user.policy;
+  const { portLevelSettings: others = [], ...otherBlocks } = backend;
+  const merged = ports.map((port, index) => {
+    const other = others.find((each) => each.port?.number === port.port?.number);
+    return other === undefined ? port : fill(port, other, 'portLevelSettings', index);
+  });
+  for (const other of others)
+    if (!ports.some((each) => each.port?.number === other.port?.number))
+      merged.push(fill({}, other, 'portLevelSettings', merged.length));
+  const policy: TrafficPolicy = {
+    ...fill(blocks, otherBlocks),
+    ...(merged.length === 0 ? {} : { portLevelSettings: merged }),
+  };
+  return { policy, origin: user.origin, filled };
 }
 
 function sameEntries(a: Readonly<Record<string, string>>, b: Readonly<Record<string, string>>): boolean {
