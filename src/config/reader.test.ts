@@ -271,14 +271,13 @@ const brokenDocuments: readonly BrokenDocument[] = [
     text: 'apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: a}\nspec:\n  selector: {matchLabels: {app: a}}\n  template:\n    metadata: {labels: {app: b}}\n    spec: {containers: [{name: c}]}\n',
     says: 'f.yaml:5:28: Deployment default/a: spec.selector.matchLabels.app: does not match the labels of the template, where it is "b"',
   },
-  // What is not built yet.
   {
-    what: 'TLS at a gateway',
+    what: 'TLS at a gateway without a certificate',
     text: object(
       'Gateway',
-      'servers: [{hosts: ["*"], port: {number: 443, name: https, protocol: HTTPS}, tls: {mode: SIMPLE, credentialName: c}}]',
+      'servers: [{hosts: ["*"], port: {number: 443, name: https, protocol: HTTPS}, tls: {mode: SIMPLE}}]',
     ),
-    says: 'f.yaml:5:85: Gateway ns/x: spec.servers[0].tls.mode: SIMPLE is not supported yet',
+    says: 'f.yaml:5:79: Gateway ns/x: spec.servers[0].tls: SIMPLE TLS requires a server certificate',
   },
   {
     what: 'a redirect that Envoy cannot make',

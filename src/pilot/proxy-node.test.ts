@@ -70,6 +70,7 @@ describe('parseProxyNode', () => {
       adminPort: 15000,
       http10: true,
       workloadCertificates: true,
+      metadata: expect.objectContaining({ MESH_ID: 'not ours to read', HTTP10: '1' }) as unknown,
     });
   });
 
