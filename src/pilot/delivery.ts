@@ -269,6 +269,8 @@ export class Delivery {
       names: resources.map(({ name }) => name),
       atMs: this.#options.clock.monotonicMs(),
     };
+    // Envoy does not answer a response of which it wants nothing any more.
+    this.#wakeAt(track.flight.atMs + answerMs);
   }
 
   /** Which version of a resource the proxy should have now; undefined: none yet. */
