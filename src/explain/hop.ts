@@ -15,7 +15,7 @@ import { workloadId } from './mesh-view.ts';
 import type { ExplainedRequest } from './request.ts';
 import { explainTargets } from './target-stage.ts';
 import { downstreamTransport } from './transport.ts';
-import type { ChainTrace, Failure, Hop, Stage } from './trace.ts';
+import type { Candidate, ChainTrace, Failure, Hop, Stage } from './trace.ts';
 
 /** What stays the same on the whole way. */
 export interface Walk {
@@ -169,7 +169,21 @@ function noChain(pass: Pass, listener: Listener, why: string): Failure {
     ),
   }));
   const reason = `no filter chain of ${listener.name} takes ${spoken} to port ${destination.port} (${why})`;
-  return failureAt(pass, 'filter chain', reason, { flag: 'NR', candidates: candidates.slice(0, 8) });
+  const strict = tls === undefined ? strictPolicies(pass) : [];
+  return failureAt(pass, 'filter chain', reason, {
+    flag: 'NR',
+    candidates: [...strict, ...candidates.slice(0, 8)],
+  });
+}
+
+/** Policies that may be why plain text has no chain. */
+function strictPolicies({ walk, workload }: Pass): readonly Candidate[] {
+  const spaces = [workload.namespace, walk.mesh.rootNamespace];
+  return walk.mesh.objects('PeerAuthentication').flatMap(({ namespace, name, spec, locate }) => {
+    if (!spaces.includes(namespace) || !JSON.stringify(spec ?? {}).includes('"STRICT"')) return [];
+    const text = `PeerAuthentication ${namespace}/${name} asks for mutual TLS (STRICT)`;
+    return [{ text, sources: [locate(['spec', 'mtls'])] }];
+  });
 }
 
 function filterKind(chain: FilterChain): ChainTrace['filter'] {

@@ -142,7 +142,12 @@ async function forward(pass: Pass, { trace, levels, action, input, field, notes 
     ...(fault === undefined
       ? []
       : [{ label: 'fault', text: fault.text, usual: false, sources: field('fault') }]),
-    ...forwardSettings(levels, action, field),
+    ...forwardSettings(
+      levels,
+      action,
+      field,
+      (cluster) => pass.proxy.configuration.cluster(cluster) !== undefined,
+    ),
     ...headerSettings(levels, field),
   ];
   const forwarded: ActionTrace = {

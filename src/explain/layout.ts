@@ -32,7 +32,7 @@ export interface Row {
 }
 
 /** Room for the longest label. */
-const labelWidth = 12;
+const labelWidth = 13;
 /** Narrower than this nothing is readable: lines are then longer than asked for. */
 const textWidthMin = 30;
 

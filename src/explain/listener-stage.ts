@@ -157,6 +157,7 @@ function inWords(reason: string): string {
     .replaceAll('transport_protocol tls', 'TLS')
     .replaceAll('application_protocols ', 'protocol ')
     .replaceAll('source_type ', 'source ')
+    .replaceAll('there is no default_filter_chain', 'and there is no default chain')
     .replaceAll('default_filter_chain', 'the default chain');
 }
 

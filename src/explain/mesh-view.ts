@@ -53,7 +53,7 @@ export interface MeshObject {
   readonly name: string;
   readonly spec: unknown;
   /** The place of a field, or of the object where fields are not known. */
-  locate(path: FieldPath): SourceRef;
+  readonly locate: (path: FieldPath) => SourceRef;
 }
 
 export interface MeshView {

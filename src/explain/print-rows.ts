@@ -17,8 +17,9 @@ const endpointsMax = 12;
 
 export function connectionRows({ connection, listener, chain, side }: Hop, style: PrintStyle): Row[] {
   const rows: Row[] = [];
-  const transport =
-    connection.transport === 'plain text' && side !== 'inbound' ? '' : `, ${connection.transport}`;
+  // What the sender's cluster says of it stands there already.
+  const spoken = side === 'inbound' ? connection.transport.replace(/ \(.*$/, '') : connection.transport;
+  const transport = spoken === 'plain text' && side !== 'inbound' ? '' : `, ${spoken}`;
   const why = connection.why === '' || side === 'inbound' ? '' : ` (${connection.why})`;
   rows.push({ label: 'connection', text: `to ${connection.destination}${why}${transport}`, place: '' });
   if (listener !== null)
@@ -151,14 +152,19 @@ const endpointMarks: Readonly<Record<EndpointTrace['state'], readonly [string, C
 };
 
 export function endpointRows(endpoints: readonly EndpointTrace[]): Row[] {
-  const same = new Set(endpoints.filter(({ state }) => state === 'in').map(({ weight }) => weight)).size < 2;
+  const used = endpoints.filter(({ state }) => state === 'in');
+  const same = new Set(used.map(({ weight }) => weight)).size < 2;
+  const transports = new Set(used.map(({ transport }) => transport));
+  const [common] = transports.size === 1 ? transports : [];
+  const speaks: Row[] =
+    common === undefined || common === 'plain text' ? [] : [{ label: 'speaks', text: common, place: '' }];
   const rows = endpoints.slice(0, endpointsMax).map((endpoint): Row => {
     const { state, address, pod, reason, transport, locality, weight } = endpoint;
     const [mark, markColour] = endpointMarks[state];
     const more = [
       locality,
       same || state !== 'in' ? '' : `weight ${weight}`,
-      transport === '' || transport === 'plain text' ? '' : transport,
+      transport === common || transport === '' ? '' : transport,
       reason,
     ].filter((text) => text !== '');
     const text = `${address}${pod === '' ? '' : ` ${pod}`}${more.length === 0 ? '' : `: ${more.join(', ')}`}`;
@@ -166,7 +172,7 @@ export function endpointRows(endpoints: readonly EndpointTrace[]): Row[] {
   });
   if (endpoints.length > endpointsMax)
     rows.push({ label: 'endpoints', mark: '·', text: `${endpoints.length - endpointsMax} more`, place: '' });
-  return rows;
+  return [...speaks, ...rows];
 }
 
 export function placesText(sources: readonly SourceRef[], style: PrintStyle): string {

@@ -50,6 +50,7 @@ export function forwardSettings(
   { configuration, virtualHost, route }: RouteLevels,
   action: RouteAction,
   field: RuleField,
+  hasCluster: (name: string) => boolean,
 ): readonly Setting[] {
   const settings: Setting[] = [];
   const add = (label: string, text: string, ...path: readonly string[]): void => {
@@ -63,12 +64,11 @@ export function forwardSettings(
     (level) => level.requestMirrorPolicies.length > 0,
   );
   for (const mirror of mirrors?.requestMirrorPolicies ?? []) {
-    const share = runtimeFractionOf(mirror.runtimeFraction, 1);
-    add(
-      'mirror',
-      `${shareText(share)} to ${mirror.cluster || `the cluster of header ${mirror.clusterHeader}`}`,
-      'mirror',
-    );
+    const share = shareText(runtimeFractionOf(mirror.runtimeFraction, 1));
+    const to = mirror.cluster || `the cluster of header ${mirror.clusterHeader}`;
+    const lost =
+      mirror.cluster !== '' && !hasCluster(mirror.cluster) ? ', which is not there: copies are lost' : '';
+    add('mirror', `${share} to ${to}${lost}`, 'mirror');
   }
   if (action.hashPolicy.length > 0) add('hash policy', action.hashPolicy.map(hashText).join(', then '));
   const cors = corsText(route);
