@@ -5,6 +5,9 @@ import type { WrittenGatewayTopology } from '../model/gateway-topology.ts';
 import { forwardClientCertModes, readGatewayTopology } from '../model/gateway-topology.ts';
 import type { MeshConfig, ProxyConfig } from './mesh-config.ts';
 import { defaultMeshConfig, defaultProxyConfig } from './mesh-config.ts';
+import { checkDefaultTrafficPolicy } from './mesh-traffic-policy.ts';
+import type { WrittenRetries } from './mesh-retries.ts';
+import { checkMeshRetries, retrySchemas, writtenRetries } from './mesh-retries.ts';
 import type { WrittenUpstream } from './mesh-upstream.ts';
 import { checkTrustDomain, checkUpstream, upstreamOverDefaults, upstreamSchemas } from './mesh-upstream.ts';
 import type { Finding, Report, Schema } from './schema.ts';
@@ -61,7 +64,8 @@ interface WrittenProxy {
   readonly gatewayTopology?: WrittenGatewayTopology;
 }
 
-interface WrittenMesh extends WrittenUpstream {
+interface WrittenMesh extends WrittenUpstream, WrittenRetries {
+  readonly zoneAwareLbSetting?: ZoneAwareLbSetting;
   readonly trustDomain?: string;
   readonly rootNamespace?: string;
   readonly outboundTrafficPolicy?: { readonly mode?: MeshConfig['outboundTrafficPolicy'] };
@@ -158,8 +162,6 @@ const unbuiltFields = [
   'caCertificates',
   'certificates',
   'configSources',
-  'defaultHttpRetryPolicy',
-  'defaultInboundHttpRetryPolicy',
   'defaultTrafficPolicy',
   'disableEnvoyListenerLog',
   'discoverySelectors',
@@ -208,6 +210,7 @@ const meshSchema: Schema = {
     defaultDestinationRuleExportTo: texts,
     defaultConfig: proxySchema,
     ...upstreamSchemas,
+    ...retrySchemas,
     ...Object.fromEntries([...unbuiltFields, ...idleFields].map((name) => [name, anything])),
   },
 };
@@ -235,6 +238,8 @@ function checkMesh(mesh: WrittenMesh, checker: Checker): void {
     checker.at('extensionProviders').warn('is not read yet; nothing that we support refers to it');
   checkOutboundPolicy(mesh.outboundTrafficPolicy ?? {}, checker.at('outboundTrafficPolicy'));
   checkUpstream(mesh, checker);
+  checkZoneAwareLb(mesh.zoneAwareLbSetting, true, checker.at('zoneAwareLbSetting'));
+  checkMeshRetries(mesh, checker);
   checkTrustDomain(mesh.trustDomain, checker.at('trustDomain'));
   if (mesh.rootNamespace !== undefined && !isLabel(mesh.rootNamespace))
     checker.at('rootNamespace').error(`"${mesh.rootNamespace}" is not a namespace`);
@@ -332,6 +337,7 @@ function overDefaults(mesh: WrittenMesh): MeshConfig {
   return {
     ...base,
     ...upstreamOverDefaults(mesh, base),
+    ...writtenRetries(mesh),
     trustDomain: mesh.trustDomain ?? base.trustDomain,
     rootNamespace: mesh.rootNamespace ?? base.rootNamespace,
     outboundTrafficPolicy: mesh.outboundTrafficPolicy?.mode ?? base.outboundTrafficPolicy,

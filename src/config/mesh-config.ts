@@ -1,9 +1,10 @@
 // MeshConfig: the mesh-wide settings that we read, with Istio's defaults.
-import type { DestinationRuleSpec } from '../api/gen/istio-types.js';
+import type { DestinationRuleSpec, VirtualServiceSpec } from '../api/gen/istio-types.js';
 import type { GatewayTopology } from '../model/gateway-topology.ts';
 import { defaultGatewayTopology } from '../model/gateway-topology.ts';
 import type { MeshNetworks } from './mesh-networks.ts';
 
+type HttpRetry = NonNullable<NonNullable<VirtualServiceSpec['http']>[number]['retries']>;
 type LoadBalancer = NonNullable<NonNullable<DestinationRuleSpec['trafficPolicy']>['loadBalancer']>;
 
 /** MeshConfig.tlsDefaults and MeshConfig.meshMTLS. */
@@ -47,6 +48,10 @@ export interface MeshConfig {
   readonly clusterLocalHosts: readonly { readonly host: string; readonly isLocal: boolean }[];
   /** Read from `meshNetworks`, beside the MeshConfig. */
   readonly networks: MeshNetworks;
+  /** Of rules that say nothing of retries, and of services without a rule. Absent: Istio's two tries. */
+  readonly defaultHttpRetryPolicy?: HttpRetry;
+  /** Of requests to the application itself; attempts, retryOn and backoff count. Absent: Istio's two tries. */
+  readonly defaultInboundHttpRetryPolicy?: HttpRetry;
   readonly connectTimeoutMs: number;
   /** Empty: no access log. */
   readonly accessLogFile: string;

@@ -7,6 +7,7 @@ import type { ConfigIdentity } from '../proto-values.ts';
 import type { ProxyScope } from '../resource.ts';
 import type { ServerTls } from '../tls/downstream-tls.ts';
 import type { World } from '../world.ts';
+import { exchangesMetadata } from './istio-filters.ts';
 import { inboundMatches } from './inbound-matches.ts';
 import type { InboundMatch } from './inbound-matches.ts';
 import type { ChainInput, ChainReason, ChainTlsInput } from './listener-input.ts';
@@ -61,11 +62,14 @@ function chainOf(
   { reads, mutualTls, match }: InboundMatch,
 ): ChainInput {
   const origin = port.origin ?? port.setting.origin;
+  const exchanges = exchangesMetadata(scope);
+  const retries = world.meshConfig().defaultInboundHttpRetryPolicy;
   return {
     reason: reasonOf(port, reads, mutualTls, match.transportProtocol === 'tls'),
     name: port.chainNames[reads],
     match: { ...(port.port === 0 ? {} : { destinationPort: port.port }), ...match },
-    ...(mutualTls ? { tls: workloadTls(world, reads === 'tcp') } : {}),
+    ...(mutualTls ? { tls: workloadTls(world, reads === 'tcp' && exchanges) } : {}),
+    ...(exchanges ? { metadataExchange: true } : {}),
     filter:
       reads === 'tcp'
         ? plainTcp(world, scope, port.cluster)
@@ -79,6 +83,7 @@ function chainOf(
                 hostname: port.hostname,
                 servicePort: port.servicePort,
                 grpc: port.protocol === 'GRPC' || port.protocol === 'GRPC-Web',
+                ...(retries === undefined ? {} : { retries }),
               },
             },
             http10: scope.node.http10,
@@ -91,7 +96,10 @@ function chainOf(
   };
 }
 
-/** Clients of the mesh's own trust domain, and of those that it counts as its own, are let in. */
+/**
+ * Clients of the mesh's own trust domain, and of those that it counts as its own, are let in. `isTcp`: whether the
+ * exchange of metadata is offered. Where nothing would read it, its bytes would go to the application.
+ */
 function workloadTls(world: World, isTcp: boolean): ChainTlsInput {
   const { trustDomain, trustDomainAliases, meshMtls } = world.meshConfig();
   return { kind: 'workload', isTcp, trustDomains: [trustDomain, ...trustDomainAliases], meshMtls };

@@ -52,7 +52,10 @@ export function buildRouteAction(input: RuleRouteInput): RouteAction {
   const timeout = durationOf(rule.timeout) ?? durationOf('0s');
   const shares = sharesOf(input);
   const hashPolicy = hashPolicies(shares.map(({ index }) => input.hashes[index] ?? null));
-  const retryPolicy = buildRetryPolicy(rule.retries, shares.length === 1 && hashPolicy.length > 0);
+  const retryPolicy = buildRetryPolicy(
+    rule.retries ?? input.defaultRetries,
+    shares.length === 1 && hashPolicy.length > 0,
+  );
   const authority = hostRewriteOf(rule);
   return create(RouteActionSchema, {
     ...(input.semantics === 'gateway' ? gatewayApiAction(input) : rewriteOf(rule.rewrite)),

@@ -139,7 +139,7 @@ function operationOf(input: RuleRouteInput): string {
 function serviceRoute(input: ServiceRouteInput): Route {
   const noTimeout = durationOf('0s');
   const hashPolicy = hashPolicies([input.hash]);
-  const retryPolicy = buildRetryPolicy(undefined, false);
+  const retryPolicy = buildRetryPolicy(input.defaultRetries, false);
   return create(RouteSchema, {
     name: defaultRouteName,
     match: buildRouteMatch(undefined),

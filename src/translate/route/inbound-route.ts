@@ -6,6 +6,7 @@ import { durationOf } from '../proto-values.ts';
 import { defaultRouteName, serviceOperation } from './build-route.ts';
 import { buildRouteMatch } from './match.ts';
 import { buildInboundRetryPolicy } from './retry.ts';
+import type { HttpRetry } from './route-input.ts';
 
 export interface InboundRouteInput {
   readonly cluster: string;
@@ -15,12 +16,14 @@ export interface InboundRouteInput {
   readonly servicePort: number;
   /** gRPC streams must not be tried again: they may have begun. */
   readonly grpc: boolean;
+  /** MeshConfig.defaultInboundHttpRetryPolicy. Absent: Istio's own. */
+  readonly retries?: HttpRetry;
 }
 
 /** One virtual host `inbound|http|<port>` for every host; no timeout of its own, neither gRPC's. */
 export function buildInboundRoutes(input: InboundRouteInput): RouteConfiguration {
   const noTimeout = durationOf('0s');
-  const retryPolicy = input.grpc ? undefined : buildInboundRetryPolicy();
+  const retryPolicy = input.grpc ? undefined : buildInboundRetryPolicy(input.retries);
   return create(RouteConfigurationSchema, {
     name: input.cluster,
     validateClusters: false,

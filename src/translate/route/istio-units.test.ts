@@ -1,7 +1,7 @@
 // Istio's function-level cases (family `units` of its test data) about routes, gateways and addresses.
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { JsonValue } from '@bufbuild/protobuf';
+import type { JsonObject, JsonValue } from '@bufbuild/protobuf';
 import { describe, expect, test } from 'vitest';
 import type { TheirObject } from '../../../test/support/istio-objects.ts';
 import { configOf } from '../../../test/support/istio-objects.ts';
@@ -22,7 +22,8 @@ import { routingClaim } from './claims.ts';
 import { bracketed, hostAndPort } from './domains.ts';
 import { faultFilterName } from './filters.ts';
 import { isCatchAll } from './match.ts';
-import type { HttpMatch, HttpRule } from './route-input.ts';
+import { buildInboundRoutes } from './inbound-route.ts';
+import type { HttpMatch, HttpRetry, HttpRule } from './route-input.ts';
 import { ruleRoutes } from './rules.ts';
 
 interface UnitCase {
@@ -82,6 +83,22 @@ const checks: Readonly<Record<string, Check>> = {
     { policy }: { policy: NonNullable<HttpRule['mirrors']>[number] },
     { want }: Wanted,
   ) => [mirrorOf({ mirrors: [{ ...policy, destination: { host: 'a' } }] }), want],
+  'pilot/pkg/networking/core/route.InboundHTTPRoute': (
+    { protocol, mesh }: { protocol: string; mesh?: { defaultInboundHttpRetryPolicy?: HttpRetry } },
+    { expected: wanted }: { expected: JsonValue },
+  ) => {
+    const retries = mesh?.defaultInboundHttpRetryPolicy;
+    const grpc = protocol === 'GRPC';
+    const [host] = buildInboundRoutes({
+      cluster: 'cluster',
+      hostname: '',
+      servicePort: 0,
+      grpc,
+      ...(retries === undefined ? {} : { retries }),
+    }).virtualHosts;
+    const [route] = (host?.routes ?? []).map((each) => messageToJson(RouteSchema, each) as JsonObject);
+    return [{ ...route, decorator: { operation: 'operation' } }, sameDurations(wanted)];
+  },
   'pilot/pkg/networking/core/route.SourceMatchHTTP': (
     { args }: { args: { match: HttpMatch; proxyNamespace: string } },
     { want }: { want: boolean },
@@ -165,6 +182,11 @@ function gatewayOf({ metadata = {}, spec }: Partial<TheirObject>): GatewayConfig
 
 function lowerCase(names: readonly string[]): readonly string[] {
   return names.map((name) => name.toLowerCase());
+}
+
+/** Protobuf writes fractions of seconds with three, six or nine digits. */
+function sameDurations(value: JsonValue): JsonValue {
+  return JSON.parse(JSON.stringify(value).replaceAll('"0.01s"', '"0.010s"')) as JsonValue;
 }
 
 function istioMatch(match: EnvoyMatch): HttpMatch {

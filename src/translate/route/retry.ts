@@ -6,7 +6,7 @@ import { RetryPolicySchema } from '../../api/gen/envoy/config/route/v3/route_com
 import { PreviousHostsPredicateSchema } from '../../api/gen/envoy/extensions/retry/host/previous_hosts/v3/previous_hosts_pb.js';
 import { PreviousPrioritiesConfigSchema } from '../../api/gen/envoy/extensions/retry/priority/previous_priorities/v3/previous_priorities_config_pb.js';
 import { durationOf, pack } from '../proto-values.ts';
-import type { HttpRule } from './route-input.ts';
+import type { HttpRetry } from './route-input.ts';
 
 /** A plain 500 or 503 is not among them: such a request may have had its effect. Source: Istio issue 50506. */
 const defaultRetryOn = 'connect-failure,refused-stream,unavailable,cancelled,retriable-status-codes';
@@ -16,7 +16,7 @@ const defaultRetryOn = 'connect-failure,refused-stream,unavailable,cancelled,ret
  * nothing is written, none for `attempts: 0`. With a consistent hash the same host is tried again.
  * Source: Istio VirtualService reference, "HTTPRetry".
  */
-export function buildRetryPolicy(retries: HttpRule['retries'], hashed: boolean): RetryPolicy | undefined {
+export function buildRetryPolicy(retries: HttpRetry | undefined, hashed: boolean): RetryPolicy | undefined {
   if (retries === undefined) return defaultPolicy(hashed);
   const attempts = retries.attempts ?? 0;
   if (attempts <= 0) return undefined;
@@ -24,7 +24,7 @@ export function buildRetryPolicy(retries: HttpRule['retries'], hashed: boolean):
   const perTryTimeout = durationOf(retries.perTryTimeout);
   const backoff = durationOf(retries.backoff);
   return create(RetryPolicySchema, {
-    ...conditionsOf(retries.retryOn),
+    ...conditionsOf(retries.retryOn, defaultRetryOn),
     numRetries: attempts,
     hostSelectionRetryMaxAttempts: 5n,
     retryHostPredicate: anotherHost ? [previousHosts()] : [],
@@ -34,9 +34,21 @@ export function buildRetryPolicy(retries: HttpRule['retries'], hashed: boolean):
   });
 }
 
-/** Inbound: only what was reset before it was sent, for the application may have closed an idle connection. */
-export function buildInboundRetryPolicy(): RetryPolicy {
-  return create(RetryPolicySchema, { numRetries: 2, retryOn: 'reset-before-request' });
+/**
+ * Inbound: only what was reset before it was sent, for the application may have closed an idle connection, unless
+ * the mesh says otherwise; undefined: nothing.
+ */
+export function buildInboundRetryPolicy(retries: HttpRetry | undefined): RetryPolicy | undefined {
+  const retryOn = 'reset-before-request';
+  if (retries === undefined) return create(RetryPolicySchema, { numRetries: 2, retryOn });
+  const attempts = retries.attempts ?? 0;
+  if (attempts <= 0) return undefined;
+  const backoff = durationOf(retries.backoff);
+  return create(RetryPolicySchema, {
+    numRetries: attempts,
+    ...conditionsOf(retries.retryOn, retryOn),
+    ...(backoff === undefined ? {} : { retryBackOff: { baseInterval: backoff } }),
+  });
 }
 
 function defaultPolicy(hashed: boolean): RetryPolicy {
@@ -49,8 +61,11 @@ function defaultPolicy(hashed: boolean): RetryPolicy {
 }
 
 /** Numbers among the conditions are status codes. */
-function conditionsOf(written: string | undefined): { retryOn: string; retriableStatusCodes: number[] } {
-  if (written === undefined || written === '') return { retryOn: defaultRetryOn, retriableStatusCodes: [] };
+function conditionsOf(
+  written: string | undefined,
+  otherwise: string,
+): { retryOn: string; retriableStatusCodes: number[] } {
+  if (written === undefined || written === '') return { retryOn: otherwise, retriableStatusCodes: [] };
   const parts = written.split(',').map((part) => part.trim());
   const codes = parts.filter(isStatusCode).map(Number);
   const conditions = parts.filter((part) => part !== '' && !isStatusCode(part));

@@ -9,6 +9,7 @@ export type HttpRedirect = NonNullable<WrittenRule['redirect']> & {
   readonly prefixRewrite?: string | undefined;
 };
 export type HttpRule = Omit<WrittenRule, 'redirect'> & { readonly redirect?: HttpRedirect | undefined };
+export type HttpRetry = NonNullable<HttpRule['retries']>;
 export type HttpMatch = NonNullable<HttpRule['match']>[number];
 export type HttpHeaders = NonNullable<NonNullable<HttpRule['route']>[number]['headers']>;
 export type StringMatch = NonNullable<HttpMatch['uri']>;
@@ -47,6 +48,8 @@ export interface RuleRouteInput {
   readonly clusters: readonly string[];
   /** Hash of each `rule.route`. */
   readonly hashes: readonly (ConsistentHash | null)[];
+  /** MeshConfig.defaultHttpRetryPolicy, where the rule says nothing of retries. Absent: Istio's own. */
+  readonly defaultRetries?: HttpRetry;
   /** Clusters of `rule.mirror` (if it is set) and `rule.mirrors`. */
   readonly mirrorClusters: readonly string[];
   /** The port that clients named: a service port, or the port of a Gateway server. */
@@ -62,6 +65,8 @@ export interface ServiceRouteInput {
   /** `fqdn:port/*`, the name of its spans. */
   readonly operation: string;
   readonly hash: ConsistentHash | null;
+  /** MeshConfig.defaultHttpRetryPolicy. Absent: Istio's own. */
+  readonly defaultRetries?: HttpRetry;
   readonly origin: Origin;
 }
 

@@ -15,7 +15,14 @@ import type { World } from '../world.ts';
 import { unknownCluster } from './action.ts';
 import { consistentHashOf } from './hash-policy.ts';
 import { isCatchAll } from './match.ts';
-import type { ConsistentHash, Destination, HttpMatch, HttpRule, RuleRouteInput } from './route-input.ts';
+import type {
+  ConsistentHash,
+  Destination,
+  HttpMatch,
+  HttpRetry,
+  HttpRule,
+  RuleRouteInput,
+} from './route-input.ts';
 
 /** The listener for which routes are made. */
 export interface RuleContext {
@@ -49,9 +56,12 @@ export function ruleRoutes(
       mirrors: mirrorDestinations(rule).map((mirror) => resolve(mirror).cluster),
     });
   }
-  const key = memoKey(chosen, resolved, context);
+  const { defaultHttpRetryPolicy } = world.meshConfig();
+  const key = `${memoKey(chosen, resolved, context)}${JSON.stringify(defaultHttpRetryPolicy ?? null)}`;
   return remembered(memory, config, key, () =>
-    chosen.map((choice) => routeInput(config, choice, resolved.get(choice.rule), context)),
+    chosen.map((choice) =>
+      routeInput(config, choice, resolved.get(choice.rule), context, defaultHttpRetryPolicy),
+    ),
   );
 }
 
@@ -190,6 +200,7 @@ function routeInput(
   { rule, ruleIndex, match, matchIndex }: ChosenRule,
   resolved: ResolvedRule | undefined,
   context: RuleContext,
+  defaultRetries: HttpRetry | undefined,
 ): RuleRouteInput {
   const { version, namespace, name } = config;
   const semantics = routeSemanticsOf(config);
@@ -204,6 +215,7 @@ function routeInput(
     ruleOrigin: originOf(config, 'spec', 'http', ruleIndex),
     clusters: (resolved?.routes ?? []).map(({ cluster }) => cluster),
     hashes: (resolved?.routes ?? []).map(({ hash }) => hash),
+    ...(rule.retries !== undefined || defaultRetries === undefined ? {} : { defaultRetries }),
     mirrorClusters: resolved?.mirrors ?? [],
     listenPort: context.listenPort,
     tls: context.tls,

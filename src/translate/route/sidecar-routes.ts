@@ -237,6 +237,7 @@ function serviceDrafts(
   services: ReadonlyMap<Hostname, Service>,
 ): Draft[] {
   const drafts: Draft[] = [];
+  const defaultRetries = world.meshConfig().defaultHttpRetryPolicy;
   for (const service of services.values()) {
     // An alias is a domain of its target's virtual host.
     if (service.resolution === 'alias' || !service.ports.some(isRoutableOn(port))) continue;
@@ -244,9 +245,16 @@ function serviceDrafts(
     const policy = layerPolicy(destinationRuleFor(world, scope, hostname), port).policy;
     const cluster = formatClusterName({ direction: 'outbound', servicePort: port, subset: '', hostname });
     const hash = consistentHashOf(policy.loadBalancer);
-    const key = `${port}/${JSON.stringify(hash)}`;
+    const key = `${port}/${JSON.stringify([hash, defaultRetries ?? null])}`;
     const routes = remembered(serviceRoutes, service, key, (): readonly RouteInput[] => [
-      { kind: 'service', cluster, operation: serviceOperation(hostname, port), hash, origin },
+      {
+        kind: 'service',
+        cluster,
+        operation: serviceOperation(hostname, port),
+        hash,
+        ...(defaultRetries === undefined ? {} : { defaultRetries }),
+        origin,
+      },
     ]);
     drafts.push({ hostname, service, routes, origin });
   }
