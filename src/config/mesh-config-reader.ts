@@ -5,7 +5,6 @@ import type { WrittenGatewayTopology } from '../model/gateway-topology.ts';
 import { forwardClientCertModes, readGatewayTopology } from '../model/gateway-topology.ts';
 import type { MeshConfig, ProxyConfig } from './mesh-config.ts';
 import { defaultMeshConfig, defaultProxyConfig } from './mesh-config.ts';
-import { checkDefaultTrafficPolicy } from './mesh-traffic-policy.ts';
 import type { WrittenRetries } from './mesh-retries.ts';
 import { checkMeshRetries, retrySchemas, writtenRetries } from './mesh-retries.ts';
 import type { WrittenUpstream } from './mesh-upstream.ts';
@@ -65,7 +64,6 @@ interface WrittenProxy {
 }
 
 interface WrittenMesh extends WrittenUpstream, WrittenRetries {
-  readonly zoneAwareLbSetting?: ZoneAwareLbSetting;
   readonly trustDomain?: string;
   readonly rootNamespace?: string;
   readonly outboundTrafficPolicy?: { readonly mode?: MeshConfig['outboundTrafficPolicy'] };
@@ -238,7 +236,6 @@ function checkMesh(mesh: WrittenMesh, checker: Checker): void {
     checker.at('extensionProviders').warn('is not read yet; nothing that we support refers to it');
   checkOutboundPolicy(mesh.outboundTrafficPolicy ?? {}, checker.at('outboundTrafficPolicy'));
   checkUpstream(mesh, checker);
-  checkZoneAwareLb(mesh.zoneAwareLbSetting, true, checker.at('zoneAwareLbSetting'));
   checkMeshRetries(mesh, checker);
   checkTrustDomain(mesh.trustDomain, checker.at('trustDomain'));
   if (mesh.rootNamespace !== undefined && !isLabel(mesh.rootNamespace))
