@@ -5,6 +5,7 @@ import type { WrittenGatewayTopology } from '../model/gateway-topology.ts';
 import { forwardClientCertModes, readGatewayTopology } from '../model/gateway-topology.ts';
 import type { MeshConfig, ProxyConfig } from './mesh-config.ts';
 import { defaultMeshConfig, defaultProxyConfig } from './mesh-config.ts';
+import { checkDefaultTrafficPolicy } from './mesh-traffic-policy.ts';
 import type { WrittenRetries } from './mesh-retries.ts';
 import { checkMeshRetries, retrySchemas, writtenRetries } from './mesh-retries.ts';
 import type { WrittenUpstream } from './mesh-upstream.ts';
@@ -12,6 +13,9 @@ import { checkTrustDomain, checkUpstream, upstreamOverDefaults, upstreamSchemas 
 import type { Finding, Report, Schema } from './schema.ts';
 import { checkStructure, describeValue, isRecord, withoutNulls } from './schema.ts';
 import { Checker } from './semantic/checker.ts';
+import { checkExtensionProviders } from './semantic/extension-providers.ts';
+import type { WrittenProxySettings } from './semantic/proxy-settings.ts';
+import { checkProxySettings, proxySettingSchemas } from './semantic/proxy-settings.ts';
 import { checkDuration, checkExportTo, checkPort, isLabel } from './semantic/rules.ts';
 import { parseDocument } from './yaml-document.ts';
 
@@ -46,19 +50,23 @@ export function readMeshConfig(text: string): MeshConfigReading {
   checkStructure(meshSchema, written, [], report);
   const hasErrors = (): boolean => findings.some(({ severity }) => severity === 'error');
   if (!hasErrors()) checkMesh(written, new Checker(report));
+  // A provider that nothing names may be as wrong as it likes.
+  const doubt: Report = (finding) => report({ ...finding, severity: 'warning', code: 'doubtful' });
+  if (written['extensionProviders'] !== undefined)
+    checkExtensionProviders(written['extensionProviders'], new Checker(doubt, ['extensionProviders']));
+  if (written['defaultTrafficPolicy'] !== undefined)
+    checkDefaultTrafficPolicy(written['defaultTrafficPolicy'], ['defaultTrafficPolicy'], report);
   const meshConfig = hasErrors() ? undefined : overDefaults(written);
   return { meshConfig, findings, syntaxOffset: undefined };
 }
 
-interface WrittenProxy {
-  readonly discoveryAddress?: string;
+interface WrittenProxy extends WrittenProxySettings {
   readonly drainDuration?: string;
   readonly terminationDrainDuration?: string;
   readonly proxyAdminPort?: number;
   readonly statusPort?: number;
   readonly statNameLength?: number;
   readonly concurrency?: number;
-  readonly proxyMetadata?: Readonly<Record<string, string>>;
   readonly holdApplicationUntilProxyStarts?: boolean;
   readonly gatewayTopology?: WrittenGatewayTopology;
 }
@@ -151,6 +159,7 @@ const proxySchema: Schema = {
         'zipkinAddress',
       ].map((name) => [name, anything]),
     ),
+    ...proxySettingSchemas,
   },
 };
 
@@ -170,7 +179,6 @@ const unbuiltFields = [
   'pathNormalization',
   'serviceEntryVisibility',
   'serviceScopeConfigs',
-  'zoneAwareLbSetting',
   'defaultProviders',
 ];
 
@@ -272,6 +280,7 @@ function checkRange(value: string | undefined, minMs: number, maxMs: number, che
 
 /** Fields of ProxyConfig whose values would change what a proxy does. */
 const unbuiltProxyFields = [
+  'connectionSettings',
   'customConfigFile',
   'envoyAccessLogService',
   'envoyMetricsService',
@@ -287,7 +296,10 @@ const unbuiltProxyFields = [
 
 /** Fields of ProxyConfig that are read, or of no account here: how a container is built, what Istio gave up. */
 const idleProxyFields: ReadonlySet<string> = new Set([
+  'concurrency',
+  'drainDuration',
   'gatewayTopology',
+  'proxyMetadata',
   'binaryPath',
   'configPath',
   'controlPlaneAuthPolicy',
@@ -321,10 +333,7 @@ function checkProxy(proxy: WrittenProxy, checker: Checker): void {
   checkDuration(proxy.drainDuration, checker.at('drainDuration'));
   if ((parseDurationMs(proxy.drainDuration ?? '0s') ?? 0) % 1000 !== 0)
     checker.at('drainDuration').error('only durations to seconds precision are supported');
-  const address = proxy.discoveryAddress;
-  const port = Number(/:(\d+)$/.exec(address ?? ':1')?.[1] ?? 0);
-  if (port < 1 || port > 65_535)
-    checker.at('discoveryAddress').error(`must be host:port, not "${address ?? ''}"`);
+  checkProxySettings(proxy, checker);
 }
 
 function overDefaults(mesh: WrittenMesh): MeshConfig {

@@ -41,6 +41,13 @@ export interface MeshConfig {
   readonly tcpKeepalive?: TcpKeepalive;
   /** Of services whose DestinationRule has none. */
   readonly localityLbSetting: NonNullable<LoadBalancer['localityLbSetting']>;
+  /** Before localityLbSetting, of services whose DestinationRule has neither. */
+  readonly zoneAwareLbSetting?: {
+    readonly enabled?: boolean | undefined;
+    readonly failover?: readonly { readonly from?: string; readonly to?: string }[];
+    readonly failoverPriority?: readonly string[];
+    readonly minClusterSize?: number | undefined;
+  };
   /**
    * Hosts whose endpoints count within their own Kubernetes cluster alone, or (false) everywhere although a
    * wider entry says otherwise; the most specific host counts. MeshConfig.serviceSettings over Istio's own.

@@ -5,7 +5,8 @@ import type { MeshConfig, TcpKeepalive, TlsDefaults } from './mesh-config.ts';
 import type { Schema } from './schema.ts';
 import type { Checker } from './semantic/checker.ts';
 import { checkLocalityLb } from './semantic/locality-lb.ts';
-import { checkDuration, isLabel } from './semantic/rules.ts';
+import { checkZoneAwareLb, zoneAwareLbSchema } from './semantic/zone-aware-lb.ts';
+import { checkDuration, checkWildcardDomain, isLabel } from './semantic/rules.ts';
 
 type LocalityLbSetting = NonNullable<
   NonNullable<NonNullable<DestinationRuleSpec['trafficPolicy']>['loadBalancer']>['localityLbSetting']
@@ -19,6 +20,7 @@ export interface WrittenUpstream {
   readonly h2UpgradePolicy?: MeshConfig['h2UpgradePolicy'];
   readonly tcpKeepalive?: TcpKeepalive;
   readonly localityLbSetting?: LocalityLbSetting;
+  readonly zoneAwareLbSetting?: NonNullable<MeshConfig['zoneAwareLbSetting']>;
   readonly serviceSettings?: readonly {
     readonly settings?: { readonly clusterLocal?: boolean };
     readonly hosts?: readonly string[];
@@ -58,6 +60,7 @@ export const upstreamSchemas: Readonly<Record<string, Schema>> = {
     failover: { type: 'array', items: object({ from: text, to: text }) },
     failoverPriority: texts,
   }),
+  zoneAwareLbSetting: zoneAwareLbSchema,
   serviceSettings: {
     type: 'array',
     items: object({ settings: object({ clusterLocal: { type: 'boolean' } }), hosts: texts }),
@@ -70,9 +73,19 @@ export function checkUpstream(mesh: WrittenUpstream, checker: Checker): void {
     checkTrustDomain(alias, checker.at('trustDomainAliases', index));
   if (mesh.meshMTLS?.ecdhCurves !== undefined)
     checker.at('meshMTLS', 'ecdhCurves').error('mesh TLS does not support ECDH curves configuration');
+  for (const [index, { hosts = [] }] of (mesh.serviceSettings ?? []).entries())
+    for (const [hostIndex, host] of hosts.entries())
+      checkWildcardDomain(host, checker.at('serviceSettings', index, 'hosts', hostIndex));
+  for (const curve of findRepeated(mesh.tlsDefaults?.ecdhCurves ?? []))
+    checker.at('tlsDefaults', 'ecdhCurves').warn(`${curve} stands here twice`);
   checkLocalityLb(mesh.localityLbSetting, true, checker.at('localityLbSetting'));
+  checkZoneAwareLb(mesh.zoneAwareLbSetting, true, checker.at('zoneAwareLbSetting'));
   for (const name of ['time', 'interval'] as const)
     checkDuration(mesh.tcpKeepalive?.[name], checker.at('tcpKeepalive', name));
+}
+
+function findRepeated(items: readonly string[]): ReadonlySet<string> {
+  return new Set(items.filter((item, index) => items.indexOf(item) < index));
 }
 
 /** Labels of letters, digits and `-`, joined by dots; the last one may be empty. */
@@ -97,6 +110,7 @@ export function upstreamOverDefaults(
   | 'h2UpgradePolicy'
   | 'tcpKeepalive'
   | 'localityLbSetting'
+  | 'zoneAwareLbSetting'
   | 'inboundTrafficPolicy'
   | 'clusterLocalHosts'
 > {
@@ -109,6 +123,7 @@ export function upstreamOverDefaults(
     ...(tcpKeepalive === undefined ? {} : { tcpKeepalive }),
     // Written fields replace single ones of the default, as protobuf merges.
     localityLbSetting: { ...base.localityLbSetting, ...mesh.localityLbSetting },
+    ...(mesh.zoneAwareLbSetting === undefined ? {} : { zoneAwareLbSetting: mesh.zoneAwareLbSetting }),
     inboundTrafficPolicy: mesh.inboundTrafficPolicy?.mode ?? base.inboundTrafficPolicy,
     clusterLocalHosts: clusterLocalHosts(mesh.serviceSettings ?? [], base.clusterLocalHosts),
   };

@@ -48,6 +48,8 @@ export interface ProxyNode {
   readonly adminPort: number;
   /** Names of Istio's own extensions (`istio.*`) that the proxy says it has; stock Envoy has none. */
   readonly istioExtensions?: readonly string[];
+  /** Whether its agent answers the application's DNS (metadata DNS_CAPTURE), with allocated addresses where a service has none. */
+  readonly dnsCapture?: boolean;
   /** The Kubernetes node that it runs on (metadata NODE_NAME). */
   readonly nodeName?: string;
   readonly http10: boolean;

@@ -44,6 +44,7 @@ export function parseProxyNode(node: Node): ProxyNode {
     adminPort: port(metadata, 'ENVOY_ADMIN_PORT') ?? defaultAdminPort,
     ...(istioExtensions.length === 0 ? {} : { istioExtensions }),
     ...(nodeName === '' ? {} : { nodeName }),
+    ...(isTrue(text(metadata, 'DNS_CAPTURE')) ? { dnsCapture: true } : {}),
     ...gatewayTopologyOf(metadata),
     ...(isTrue(text(metadata, 'UNPRIVILEGED_POD')) ? { unprivileged: true } : {}),
     // Istio's agent writes HTTP10 as the text "1".

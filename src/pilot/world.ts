@@ -129,6 +129,7 @@ export class PilotWorld implements World {
       compute: (_all: 'all') =>
         sorted([
           ...placeLabels(this.meshConfig().localityLbSetting),
+          ...placeLabels(this.meshConfig().zoneAwareLbSetting),
           ...this.#input<DestinationRuleConfig>('DestinationRule').values().flatMap(placeLabelsOf),
           ...this.#registry.services().flatMap(placeLabelsOfService),
         ]),

@@ -14,6 +14,7 @@ import type { Hostname } from '../model/hostname.ts';
 import type { NetworkGateway } from '../model/network.ts';
 import type { Endpoint, Service, ServicePort } from '../model/service.ts';
 import { labelsMatch } from '../model/service.ts';
+import { allocateAddresses, takesAllocated, writtenAddresses } from './allocated-addresses.ts';
 import type { PodLookup } from './endpoints.ts';
 import {
   endpointsOfEntry,
@@ -163,8 +164,29 @@ class GraphRegistry implements Registry {
         namespaceDistribution: this.#distributionOf(config.namespace),
       });
     });
+    const entryAddresses = graph.derived({
+      name: 'entry-addresses',
+      compute: (_all: 'all') =>
+        allocateAddresses(
+          sources.serviceEntries.values().flatMap((config) =>
+            (config.spec.hosts ?? [])
+              .map((host) => host.toLowerCase())
+              .filter((host) => takesAllocated(config, host) && !writtenAddresses(config, host))
+              .map((host) => `${config.namespace}/${host}`),
+          ),
+        ),
+    });
+    const entryAddress = graph.derived({
+      name: 'entry-address',
+      compute: (key: string) => entryAddresses.get('all').get(key),
+    });
     this.#entryServices = sources.serviceEntries.flatMap('entry-services', (config) =>
-      servicesOfEntry(config, meshConfig().defaultServiceExportTo, this.#distributionOf(config.namespace)),
+      servicesOfEntry(
+        config,
+        meshConfig().defaultServiceExportTo,
+        this.#distributionOf(config.namespace),
+        (key) => entryAddress.get(key),
+      ),
     );
     const key = (service: Service): ServiceKey[] => [`${service.namespace}/${service.hostname}`];
     this.#kubeByKey = this.#kubeServices.index('kube-services-by-key', key);

@@ -2,6 +2,8 @@
 import { isIP } from 'node:net';
 import type { ServiceEntryConfig } from '../config/config.ts';
 import { originOf } from '../config/config.ts';
+import type { AllocatedAddresses } from './allocated-addresses.ts';
+import { takesAllocated, writtenAddresses } from './allocated-addresses.ts';
 import { trafficDistributionOf } from './kube-service.ts';
 import { parseProtocol } from '../model/protocol.ts';
 import type { Resolution, Service } from '../model/service.ts';
@@ -11,12 +13,18 @@ export function servicesOfEntry(
   config: ServiceEntryConfig,
   defaultExportTo: readonly string[],
   namespaceDistribution?: string,
+  allocatedAddress?: (key: string) => AllocatedAddresses | undefined,
 ): readonly Service[] {
   const { spec, namespace, name } = config;
   const hosts = [...new Set((spec.hosts ?? []).map((host) => host.toLowerCase()))];
   const selector = spec.workloadSelector?.labels;
   const distribution = trafficDistributionOf(undefined, config.annotations, namespaceDistribution);
+  const allocatedOf = (hostname: string): AllocatedAddresses | undefined =>
+    takesAllocated(config, hostname)
+      ? (writtenAddresses(config, hostname) ?? allocatedAddress?.(`${namespace}/${hostname}`))
+      : undefined;
   return hosts.map((hostname) => ({
+    ...withAllocated(allocatedOf(hostname)),
     hostname,
     name,
     namespace,
@@ -48,6 +56,10 @@ export function servicesOfEntry(
     creationTimeMs: config.creationTimeMs,
     origin: originOf(config),
   }));
+}
+
+function withAllocated(allocatedAddresses: AllocatedAddresses | undefined) {
+  return allocatedAddresses === undefined ? {} : { allocatedAddresses };
 }
 
 const resolutions: Readonly<Record<NonNullable<ServiceEntryConfig['spec']['resolution']>, Resolution>> = {

@@ -2,6 +2,7 @@
 import type { DestinationRuleSpec } from '../api/gen/istio-types.js';
 import type { DestinationRuleConfig } from '../config/config.ts';
 import { originOf } from '../config/config.ts';
+import type { MeshConfig } from '../config/mesh-config.ts';
 import type { Hostname } from '../model/hostname.ts';
 import { compareSpecificity, resolveHost } from '../model/hostname.ts';
 import type { Origin } from '../model/origin.ts';
@@ -25,7 +26,10 @@ export type ConnectionPool = Omit<WrittenPool, 'http'> & {
       })
     | undefined;
 };
-export type LoadBalancer = NonNullable<TrafficPolicy['loadBalancer']>;
+/** zoneAwareLbSetting is newer than the package of types. */
+export type LoadBalancer = NonNullable<TrafficPolicy['loadBalancer']> & {
+  readonly zoneAwareLbSetting?: NonNullable<MeshConfig['zoneAwareLbSetting']>;
+};
 export type OutlierDetection = NonNullable<TrafficPolicy['outlierDetection']>;
 
 /** A part of a DestinationRule and where it stands. Plain data: it may stand in a resource's input. */

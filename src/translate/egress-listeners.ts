@@ -7,6 +7,7 @@ import { hostnameCovers, hostnamesOverlap, resolveHost } from '../model/hostname
 import type { Origin } from '../model/origin.ts';
 import { parseProtocol } from '../model/protocol.ts';
 import type { Protocol, Service } from '../model/service.ts';
+import type { AddressFamily } from './cluster/cluster-input.ts';
 import type { World } from './world.ts';
 
 /** One entry of a listener's `hosts`: `namespace/host`. */
@@ -31,6 +32,8 @@ export interface EgressListener {
     readonly protocol: Protocol;
     readonly name: string;
   };
+  /** Whether services without an address of their own have the allocated ones, of these families. */
+  readonly allocated?: AddressFamily;
   /** An IP address or `unix://path`; empty where the user gives none. */
   readonly bind: string;
   readonly captureMode: 'DEFAULT' | 'IPTABLES' | 'NONE';
@@ -47,10 +50,13 @@ export interface EgressListener {
 export function egressListenersOf(
   sidecar: SidecarConfig | undefined,
   namespace: string,
+  allocated?: AddressFamily,
 ): readonly EgressListener[] {
   const egress = sidecar?.spec.egress ?? [];
+  const prefix = allocated === undefined ? namespace : `${namespace}+${allocated}`;
+  const seen = allocated === undefined ? {} : { allocated };
   if (sidecar === undefined || egress.length === 0)
-    return [{ key: namespace, namespace, bind: '', captureMode: 'DEFAULT' }];
+    return [{ key: prefix, namespace, bind: '', captureMode: 'DEFAULT', ...seen }];
   return egress.map((listener, index) => {
     const texts = listener.hosts ?? [];
     const number = listener.port?.number ?? 0;
@@ -59,8 +65,9 @@ export function egressListenersOf(
       listener.port === undefined ? undefined : { number, protocol, name: listener.port.name ?? '' };
     const onePort = port !== undefined && trimsPorts(port);
     return {
-      key: `${namespace}/${onePort ? number : ''}/${texts.join(',')}`,
+      key: `${prefix}/${onePort ? number : ''}/${texts.join(',')}`,
       namespace,
+      ...seen,
       ...(port === undefined ? {} : { port }),
       bind: listener.bind ?? '',
       captureMode: captureModes.find((mode) => mode === listener.captureMode) ?? 'DEFAULT',
@@ -93,12 +100,17 @@ export function egressListenerForRoutes(
  */
 export function listenerServices(world: World, listener: EgressListener): readonly Service[] {
   const { namespace, hosts, key, port } = listener;
-  if (hosts === undefined) return world.servicesVisibleTo(namespace);
+  if (hosts === undefined) {
+    const all = (): readonly Service[] => world.servicesVisibleTo(namespace);
+    if (listener.allocated === undefined) return all();
+    return world.derive(`listener-services/${key}`, () => all().map((each) => withAddresses(each, listener)));
+  }
   return world.derive(`listener-services/${key}`, () => {
     const best = new Map<Hostname, Service>();
     for (const service of world.servicesExportedTo(namespace)) {
       if (!importsHost(hosts, service.namespace, service.hostname, hostnameCovers)) continue;
-      const trimmed = port !== undefined && trimsPorts(port) ? withPorts(service, [port.number]) : service;
+      const seen = withAddresses(service, listener);
+      const trimmed = port !== undefined && trimsPorts(port) ? withPorts(seen, [port.number]) : seen;
       if (trimmed === undefined) continue;
       const known = best.get(service.hostname);
       if (known === undefined || isBetter(trimmed, known, namespace)) best.set(service.hostname, trimmed);
@@ -130,8 +142,9 @@ export function importedServices(world: World, listeners: readonly EgressListene
     for (const service of listenerServices(world, listener)) add(services, service);
     if (listener.hosts === undefined) continue;
     for (const [hostname, ports] of destinations(world, listener)) {
-      const service = world.service(hostname, listener.namespace);
-      if (service === undefined) continue;
+      const found = world.service(hostname, listener.namespace);
+      if (found === undefined) continue;
+      const service = withAddresses(found, listener);
       const { port } = listener;
       const numbers = port !== undefined && trimsPorts(port) ? [port.number] : ports;
       const seen = numbers === undefined ? service : withPorts(service, numbers);
@@ -139,6 +152,18 @@ export function importedServices(world: World, listeners: readonly EgressListene
     }
   }
   return [...services.values()];
+}
+
+/** The service with its allocated addresses, where it has none of its own and the listener's proxies use them. */
+export function withAddresses(service: Service, { allocated }: Pick<EgressListener, 'allocated'>): Service {
+  const { addresses, allocatedAddresses } = service;
+  if (allocated === undefined || addresses.length > 0 || allocatedAddresses === undefined) return service;
+  const { v4, v6 } = allocatedAddresses;
+  const own = [
+    ...(allocated === 'v6' || v4 === undefined ? [] : [v4]),
+    ...(allocated === 'v4' || v6 === undefined ? [] : [v6]),
+  ];
+  return { ...service, addresses: own };
 }
 
 const captureModes = ['DEFAULT', 'IPTABLES', 'NONE'] as const;

@@ -27,6 +27,7 @@ interface Scenario {
     readonly namespace?: string;
     readonly labels?: Record<string, string>;
     readonly ipAddresses?: readonly string[];
+    readonly metadata?: { readonly DNSCapture?: boolean };
     readonly configNamespace?: string;
   };
   readonly config?: string;
@@ -132,6 +133,7 @@ function surroundings({ proxy, config, kubeObjects, kubeAndIstioConfig, meshConf
     namespace,
     labels: proxy.labels ?? {},
     ipAddresses: proxy.ipAddresses ?? ['1.1.1.1'],
+    ...(proxy.metadata?.DNSCapture === true ? { dnsCapture: true } : {}),
   });
   return { world, scope: proxyScope(world, node) };
 }

@@ -8,6 +8,7 @@ import type { Hostname } from '../model/hostname.ts';
 import type { ProxyNode } from '../model/proxy-node.ts';
 import type { Service } from '../model/service.ts';
 import { labelsMatch } from '../model/service.ts';
+import { addressFamilyOf } from './cluster/cluster-input.ts';
 import { labelsWithPlace } from './endpoint/place-labels.ts';
 import type { EgressListener } from './egress-listeners.ts';
 import {
@@ -15,6 +16,7 @@ import {
   importedServices,
   listenerServices,
   listenerVirtualServices,
+  withAddresses,
 } from './egress-listeners.ts';
 import { envoyFiltersNear } from './envoy-filter/patches.ts';
 import type { ProxyScope } from './resource.ts';
@@ -120,6 +122,7 @@ export function outboundScope(world: World, scope: ProxyScope): ProxyScope {
       adminPort: 0,
       http10: false,
       workloadCertificates: scope.node.workloadCertificates,
+      ...(scope.node.dnsCapture === undefined ? {} : { dnsCapture: scope.node.dnsCapture }),
     };
     return { key: canonicalText(node), node };
   });
@@ -127,7 +130,9 @@ export function outboundScope(world: World, scope: ProxyScope): ProxyScope {
 
 /** The egress listeners of this proxy, in their order; gateways have one that imports everything. */
 export function egressListeners(world: World, scope: ProxyScope): readonly EgressListener[] {
-  return egressListenersOf(sidecarOf(world, scope), scope.node.namespace);
+  const { namespace, dnsCapture, ipAddresses } = scope.node;
+  const allocated = dnsCapture === true ? addressFamilyOf(ipAddresses) : undefined;
+  return egressListenersOf(sidecarOf(world, scope), namespace, allocated);
 }
 
 /**
@@ -152,7 +157,11 @@ export function visibleServicesByName(world: World, scope: ProxyScope): Readonly
 /** One service as this proxy sees it; undefined if it does not. */
 export function visibleService(world: World, scope: ProxyScope, hostname: Hostname): Service | undefined {
   const listeners = egressListeners(world, scope);
-  if (importsAll(listeners)) return world.service(hostname, scope.node.namespace);
+  if (importsAll(listeners)) {
+    const service = world.service(hostname, scope.node.namespace);
+    const [only] = listeners;
+    return service === undefined || only === undefined ? service : withAddresses(service, only);
+  }
   return world.derive(`visible-service/${hostname}/${keyOf(listeners)}`, () =>
     visibleServicesByName(world, scope).get(hostname),
   );

@@ -1,6 +1,6 @@
 // From a cluster's input to the cluster. Pure: the same input gives the same bytes.
 import { create } from '@bufbuild/protobuf';
-import type { JsonObject } from '@bufbuild/protobuf';
+import type { JsonObject, Message } from '@bufbuild/protobuf';
 import {
   Cluster_DiscoveryType,
   Cluster_LbPolicy,
@@ -17,6 +17,7 @@ import {
   passthroughCluster,
 } from '../../model/cluster-name.ts';
 import { loadAssignment } from '../endpoint/load-assignment.ts';
+import type { LocalityLb } from '../endpoint/locality-lb.ts';
 import { weighsLocalities } from '../endpoint/locality-lb.ts';
 import type { DnsCache } from '../dynamic-dns.ts';
 import { allowAnyDnsCache, dnsCacheOf, dnsLookupFamily } from '../dynamic-dns.ts';
@@ -37,6 +38,8 @@ import { metadataExchangeFilter } from './metadata-exchange.ts';
 import type { ClusterInit } from './traffic-policy.ts';
 import { automaticNames, transportSockets } from './transport-sockets.ts';
 import { circuitBreakers, connectionOptions, loadBalancing, outlierDetection } from './traffic-policy.ts';
+
+type CommonLbConfig = Exclude<NonNullable<ClusterInit['commonLbConfig']>, Message>;
 
 /** Source of connections to the app itself, by which iptables knows the proxy's own (T08). */
 export const inboundBindAddresses = { v4: '127.0.0.6', v6: '::6' } as const;
@@ -108,13 +111,27 @@ function buildOutbound(input: OutboundClusterInput): Built<typeof ClusterSchema>
 }
 
 /** Panic is off unless the user asks for it: unready endpoints are among those that Envoy knows. */
-function commonLbConfig(input: OutboundClusterInput): NonNullable<ClusterInit['commonLbConfig']> {
+function commonLbConfig(input: OutboundClusterInput): CommonLbConfig {
   const asked = input.policy.policy.outlierDetection?.minHealthPercent ?? 0;
   return {
     healthyPanicThreshold: { value: input.alwaysSendsUnready ? 0 : asked },
-    ...(weighsLocalities(input.localityLb)
-      ? { localityConfigSpecifier: { case: 'localityWeightedLbConfig', value: {} } }
-      : {}),
+    ...localityConfig(input.localityLb),
+  };
+}
+
+function localityConfig(lb: LocalityLb | undefined): Pick<CommonLbConfig, 'localityConfigSpecifier'> {
+  if (weighsLocalities(lb))
+    return { localityConfigSpecifier: { case: 'localityWeightedLbConfig', value: {} } };
+  if (lb?.zoneAware === undefined) return {};
+  const { isEnabled, minClusterSize } = lb.zoneAware;
+  return {
+    localityConfigSpecifier: {
+      case: 'zoneAwareLbConfig',
+      value: {
+        ...(isEnabled ? {} : { routingEnabled: { value: 0 } }),
+        ...(minClusterSize === undefined ? {} : { minClusterSize: BigInt(minClusterSize) }),
+      },
+    },
   };
 }
 

@@ -82,7 +82,7 @@ export function outboundClusterInput(
   if (isDns(discovery) && endpoints.length === 0) return undefined;
   const mesh = world.meshConfig();
   const security = isSniDnat ? undefined : upstreamSecurity(world, scope, target);
-  const localityLb = localityLbOf(scope.node, service, policy, mesh.localityLbSetting);
+  const localityLb = localityLbOf(scope.node, service, policy, mesh);
   return {
     kind: 'outbound',
     name: target.name,

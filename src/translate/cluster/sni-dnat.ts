@@ -1,12 +1,9 @@
 // Gateways between networks: connections are passed on by the server name that they ask for.
-import { selectedGateways } from '../gateway/selection.ts';
+import { autoPassthroughHosts } from '../gateway/servers.ts';
 import type { ProxyScope } from '../resource.ts';
 import type { World } from '../world.ts';
 
 /** Whether the proxy serves a Gateway with a server of mode AUTO_PASSTHROUGH: only then has it clusters by server name (C3.15). */
 export function passesConnectionsOn(world: World, scope: ProxyScope): boolean {
-  if (scope.node.type !== 'router') return false;
-  return selectedGateways(world, scope).some(({ config }) =>
-    (config.spec.servers ?? []).some(({ tls }) => tls?.mode === 'AUTO_PASSTHROUGH'),
-  );
+  return scope.node.type === 'router' && autoPassthroughHosts(world, scope).length > 0;
 }

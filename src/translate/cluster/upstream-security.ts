@@ -4,7 +4,7 @@ import type { Service } from '../../model/service.ts';
 import type { ClientTls } from '../tls/upstream-tls.ts';
 import { namespaceMutualTlsMode } from '../mtls/mutual-tls-mode.ts';
 import type { ProxyScope } from '../resource.ts';
-import { spiffeName } from '../tls/san-matchers.ts';
+import { spiffeName, underAliases } from '../tls/san-matchers.ts';
 import type { World } from '../world.ts';
 import type { UpstreamSecurity } from './cluster-input.ts';
 import type { OutboundTarget } from './outbound-clusters.ts';
@@ -70,11 +70,7 @@ export function serviceNames(world: World, service: Service): readonly string[] 
     const [namespace = '', name = ''] = account.split('/');
     names.add(spiffeName(trustDomain, namespace, name));
   }
-  for (const name of Array.from(names)) {
-    const path = /^spiffe:\/\/[^/]+(\/ns\/[^/]+\/sa\/[^/]+)$/.exec(name)?.[1];
-    if (path !== undefined) for (const alias of trustDomainAliases) names.add(`spiffe://${alias}${path}`);
-  }
-  return [...names].sort();
+  return [...underAliases(names, trustDomainAliases)].sort();
 }
 
 /** `namespace/account`, each once. Derived, so that one more endpoint of the same account changes nothing. */

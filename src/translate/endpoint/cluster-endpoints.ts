@@ -1,7 +1,9 @@
 // The endpoints of one cluster as one proxy is to see them: which of them, how they are reached and spoken to.
 import { isIP } from 'node:net';
-import { hostnameCovers } from '../../model/hostname.ts';
-import type { Endpoint, Service } from '../../model/service.ts';
+import type { MeshConfig } from '../../config/mesh-config.ts';
+import type { Hostname } from '../../model/hostname.ts';
+import { compareSpecificity, hostnameCovers } from '../../model/hostname.ts';
+import type { Endpoint } from '../../model/service.ts';
 import { labelsMatch } from '../../model/service.ts';
 import type { OutboundTarget } from '../cluster/outbound-clusters.ts';
 import type { EffectiveDestinationRule, Subset, TrafficPolicy } from '../destination-rule.ts';
@@ -25,7 +27,7 @@ export function clusterEndpoints(
   const { node } = scope;
   const sendsUnready =
     service.trafficDistribution !== undefined || (policy.policy.outlierDetection?.minHealthPercent ?? 0) <= 0;
-  const isLocal = isClusterLocal(world, service);
+  const isLocal = isClusterLocalHost(world.meshConfig(), service.hostname);
   const isDns = discovery === 'STRICT_DNS' || discovery === 'LOGICAL_DNS';
   const chosen = world
     .endpoints(service.hostname, port.servicePort, service.namespace)
@@ -85,16 +87,11 @@ function writtenTlsMode(
   return undefined;
 }
 
-/** Whether only endpoints of the proxy's own Kubernetes cluster serve it. */
-function isClusterLocal(world: World, { hostname }: Service): boolean {
-  const found = world
-    .meshConfig()
-    .clusterLocalHosts.filter(({ host }) => hostnameCovers(host, hostname))
-    .sort(
-      (a, b) =>
-        Number(a.host.startsWith('*')) - Number(b.host.startsWith('*')) || b.host.length - a.host.length,
-    );
-  return found[0]?.isLocal === true;
+/** Whether only endpoints of the proxy's own Kubernetes cluster serve it: the most specific host of the mesh's list says. */
+export function isClusterLocalHost(mesh: MeshConfig, hostname: Hostname): boolean {
+  const hosts = mesh.clusterLocalHosts.filter(({ host }) => hostnameCovers(host, hostname));
+  const [best] = hosts.map(({ host }) => host).sort(compareSpecificity);
+  return hosts.find(({ host }) => host === best)?.isLocal === true;
 }
 
 function isPipe({ address }: Endpoint): boolean {

@@ -31,12 +31,7 @@ export const endpoints: ResourceKind<LoadAssignmentInput, typeof ClusterLoadAssi
 function assignmentOf(world: World, scope: ProxyScope, name: string): Omit<LoadAssignmentInput, 'name'> {
   const target = outboundTarget(world, scope, name);
   if (target?.discovery !== 'EDS') return { endpoints: [] };
-  const localityLb = localityLbOf(
-    scope.node,
-    target.service,
-    target.policy,
-    world.meshConfig().localityLbSetting,
-  );
+  const localityLb = localityLbOf(scope.node, target.service, target.policy, world.meshConfig());
   return {
     endpoints: clusterEndpoints(world, scope, target),
     ...(localityLb === undefined ? {} : { localityLb }),

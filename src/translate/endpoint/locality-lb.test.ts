@@ -114,7 +114,12 @@ test('localityLbOf: the rule’s word, the service’s, the mesh’s; failover o
   const service = (trafficDistribution?: Service['trafficDistribution']) =>
     ({ trafficDistribution }) as Service;
   const of = (policy: TrafficPolicy, distribution?: Service['trafficDistribution'], mesh = {}) =>
-    localityLbOf(node, service(distribution), { policy, origins: {} }, { enabled: true, ...mesh });
+    localityLbOf(
+      node,
+      service(distribution),
+      { policy, origins: {} },
+      { localityLbSetting: { enabled: true, ...mesh } },
+    );
   const outlierDetection = {};
   expect(of({})).toBeUndefined();
   expect(of({ outlierDetection })).toMatchObject({ failsOver: true, setting: { enabled: true } });
@@ -130,4 +135,24 @@ test('localityLbOf: the rule’s word, the service’s, the mesh’s; failover o
   const shares = { distribute: [{ from: 'us', to: { us: 100 } }] };
   expect(of({}, undefined, shares)).toMatchObject({ failsOver: false });
   expect(weighsLocalities(of({}, undefined, shares))).toBe(true);
+});
+
+test('groupsOf: zone-aware: the proxy’s region as one, then the named region, then the rest', () => {
+  const of = (zoneAwareLbSetting: object) =>
+    localityLbOf(
+      { locality: at('us/a'), labels: {} },
+      {} as Service,
+      { policy: {}, origins: {} },
+      { localityLbSetting: { enabled: true }, zoneAwareLbSetting },
+    );
+  const lb = of({ failover: [{ from: 'us', to: 'eu' }], minClusterSize: 3 });
+  expect(lb).toMatchObject({ zoneAware: { isEnabled: true, minClusterSize: 3 } });
+  expect(groups(places, lb).map((line) => line.slice(0, -2))).toEqual([
+    'asia/a 2',
+    'eu/a 1',
+    'us/a/1 0',
+    'us/a/2 0',
+    'us/b 0',
+  ]);
+  expect(groups(places, of({ enabled: false })).every((line) => line.endsWith(' 0 1'))).toBe(true);
 });

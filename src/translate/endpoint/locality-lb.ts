@@ -2,10 +2,12 @@
 // when those are ejected (failover, failoverPriority). Source: Istio `pilot/pkg/networking/core/loadbalancer`.
 import type { MeshConfig } from '../../config/mesh-config.ts';
 import type { Endpoint, Locality, Service } from '../../model/service.ts';
-import type { LayeredPolicy } from '../destination-rule.ts';
+import type { LayeredPolicy, LoadBalancer } from '../destination-rule.ts';
 import type { ProxyNode } from '../../model/proxy-node.ts';
 
 type Setting = MeshConfig['localityLbSetting'];
+/** Newer than the package of types. */
+export type ZoneAwareSetting = NonNullable<MeshConfig['zoneAwareLbSetting']>;
 
 /** What the localities of a cluster's endpoints depend on, beside the endpoints. Plain data. */
 export interface LocalityLb {
@@ -16,6 +18,8 @@ export interface LocalityLb {
   readonly failsOver: boolean;
   /** The proxy's value of each label that failoverPriority names. */
   readonly labels: Readonly<Record<string, string>>;
+  /** Present: within the proxy's region Envoy itself prefers its zone, and `setting` says what comes after. */
+  readonly zoneAware?: { readonly isEnabled: boolean; readonly minClusterSize?: number };
 }
 
 /** Endpoints of one locality that are chosen among themselves. */
@@ -49,18 +53,42 @@ export function localityLbOf(
   node: Pick<ProxyNode, 'locality' | 'labels'>,
   service: Service,
   { policy }: LayeredPolicy,
-  mesh: Setting,
+  mesh: Pick<MeshConfig, 'localityLbSetting' | 'zoneAwareLbSetting'>,
 ): LocalityLb | undefined {
-  const written = policy.loadBalancer?.localityLbSetting;
+  const balancer: LoadBalancer | undefined = policy.loadBalancer;
+  const written = balancer?.localityLbSetting;
+  const says = written !== undefined || service.trafficDistribution !== undefined;
+  const zoneAware = balancer?.zoneAwareLbSetting ?? (says ? undefined : mesh.zoneAwareLbSetting);
+  if (zoneAware !== undefined) return zoneAwareLb(node, zoneAware);
   const { trafficDistribution } = service;
   const byService = written === undefined && trafficDistribution !== undefined;
-  const setting = written ?? (byService ? distributions[trafficDistribution] : mesh);
+  const setting = written ?? (byService ? distributions[trafficDistribution] : mesh.localityLbSetting);
   const failsOver = byService || policy.outlierDetection !== undefined;
   const distributes = (setting.distribute ?? []).length > 0;
   if (setting.enabled === false || (!failsOver && !distributes)) return undefined;
+  return { locality: node.locality, setting, failsOver, labels: comparedLabels(node, setting) };
+}
+
+/** It needs no outlier detection; switched off it still says so, for Envoy would prefer zones by itself. */
+function zoneAwareLb(
+  node: Pick<ProxyNode, 'locality' | 'labels'>,
+  { enabled = true, minClusterSize, ...setting }: ZoneAwareSetting,
+): LocalityLb {
+  return {
+    locality: node.locality,
+    setting,
+    failsOver: enabled,
+    labels: comparedLabels(node, setting),
+    zoneAware: { isEnabled: enabled, ...(minClusterSize === undefined ? {} : { minClusterSize }) },
+  };
+}
+
+function comparedLabels(
+  { labels }: Pick<ProxyNode, 'labels'>,
+  setting: Setting,
+): Readonly<Record<string, string>> {
   const names = (setting.failoverPriority ?? []).map((entry) => labelName(entry));
-  const labels = Object.fromEntries(names.map((name) => [name, node.labels[name] ?? '']));
-  return { locality: node.locality, setting, failsOver, labels };
+  return Object.fromEntries(names.map((name) => [name, labels[name] ?? '']));
 }
 
 /** Names of the labels in a failoverPriority list: an entry is `name` or `name=value`. */
@@ -70,7 +98,7 @@ export function labelName(entry: string): string {
 
 /** Whether localities are weighted against each other: only where a setting itself lists something. */
 export function weighsLocalities(lb: LocalityLb | undefined): boolean {
-  if (lb === undefined) return false;
+  if (lb === undefined || lb.zoneAware !== undefined) return false;
   const { distribute = [], failover = [], failoverPriority = [] } = lb.setting;
   return distribute.length > 0 || (lb.failsOver && failover.length + failoverPriority.length > 0);
 }
@@ -88,12 +116,13 @@ export function groupsOf(
     else group.push(endpoint);
   }
   const groups = [...byLocality].sort(([a], [b]) => (a < b ? -1 : 1)).flatMap(([, each]) => groupOf(each));
-  if (lb === undefined) return groups;
+  if (lb === undefined || (lb.zoneAware !== undefined && !lb.failsOver)) return groups;
   const { setting } = lb;
   if ((setting.distribute ?? []).length > 0) return distributed(groups, lb);
   const byLabels = (setting.failoverPriority ?? []).length > 0;
   const chosen = byLabels ? groups.flatMap((group) => splitByLabels(group, lb)) : groups;
-  if (byLabels && (setting.failover ?? []).length === 0) return withoutGaps(chosen);
+  if (byLabels && lb.zoneAware === undefined && (setting.failover ?? []).length === 0)
+    return withoutGaps(chosen);
   // Five steps of distance within each step of labels.
   return withoutGaps(
     chosen.map((group) => ({ ...group, priority: group.priority * 5 + distanceOf(group.locality, lb) })),
@@ -165,9 +194,12 @@ function labelPriority(endpoint: Endpoint, { setting, labels }: LocalityLb): num
   return adjust;
 }
 
-function distanceOf(to: Locality, { locality: from, setting }: LocalityLb): number {
+function distanceOf(to: Locality, { locality: from, setting, zoneAware }: LocalityLb): number {
+  // Zones are Envoy's to choose among.
+  if (zoneAware !== undefined && from.region === to.region) return 0;
   if (from.region !== to.region) {
     const next = setting.failover?.find((rule) => rule.from === from.region);
+    if (zoneAware !== undefined) return next?.to === to.region ? 3 : 4;
     return next === undefined || next.to === to.region ? 3 : 4;
   }
   if (from.zone !== to.zone) return 2;

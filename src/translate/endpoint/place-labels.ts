@@ -3,12 +3,13 @@ import type { DestinationRuleConfig } from '../../config/config.ts';
 import type { MeshConfig } from '../../config/mesh-config.ts';
 import type { ProxyNode } from '../../model/proxy-node.ts';
 import type { Service } from '../../model/service.ts';
+import type { LoadBalancer } from '../destination-rule.ts';
 import { distributions, labelName } from './locality-lb.ts';
 
 type Setting = MeshConfig['localityLbSetting'];
 
 /** Names of the labels that a setting compares. */
-export function placeLabels(setting: Setting | undefined): readonly string[] {
+export function placeLabels(setting: Pick<Setting, 'failoverPriority'> | undefined): readonly string[] {
   return (setting?.failoverPriority ?? []).map(labelName);
 }
 
@@ -16,12 +17,14 @@ export function placeLabels(setting: Setting | undefined): readonly string[] {
 export function placeLabelsOf({ spec }: DestinationRuleConfig): readonly string[] {
   return [spec.trafficPolicy, ...(spec.subsets ?? []).map(({ trafficPolicy }) => trafficPolicy)].flatMap(
     (policy) => [
-      ...placeLabels(policy?.loadBalancer?.localityLbSetting),
-      ...(policy?.portLevelSettings ?? []).flatMap(({ loadBalancer }) =>
-        placeLabels(loadBalancer?.localityLbSetting),
-      ),
+      ...placeLabelsOfBalancer(policy?.loadBalancer),
+      ...(policy?.portLevelSettings ?? []).flatMap(({ loadBalancer }) => placeLabelsOfBalancer(loadBalancer)),
     ],
   );
+}
+
+function placeLabelsOfBalancer(balancer: LoadBalancer | undefined): readonly string[] {
+  return [...placeLabels(balancer?.localityLbSetting), ...placeLabels(balancer?.zoneAwareLbSetting)];
 }
 
 export function placeLabelsOfService({ trafficDistribution, isNodeLocal }: Service): readonly string[] {

@@ -6,7 +6,18 @@ type Matcher = MessageInitShape<typeof StringMatcherSchema>;
 
 /** `spiffe://cluster.local/ns/default/sa/reviews` */
 export function spiffeName(trustDomain: string, namespace: string, serviceAccount: string): string {
-  return `spiffe://${trustDomain}/ns/${namespace}/sa/${serviceAccount}`;
+  // A domain that is an account's address (`id@project`) is written with dots.
+  return `spiffe://${trustDomain.replaceAll('@', '.')}/ns/${namespace}/sa/${serviceAccount}`;
+}
+
+/** The names, and each that is a workload's under every other trust domain that the mesh goes by. */
+export function underAliases(names: Iterable<string>, aliases: readonly string[]): ReadonlySet<string> {
+  const all = new Set(names);
+  for (const name of Array.from(all)) {
+    const path = /^spiffe:\/\/[^/]+(\/ns\/[^/]+\/sa\/[^/]+)$/.exec(name)?.[1];
+    if (path !== undefined) for (const alias of aliases) all.add(`spiffe://${alias}${path}`);
+  }
+  return all;
 }
 
 export function exactNames(names: readonly string[]): Matcher[] {
