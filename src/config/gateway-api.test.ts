@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { configKey, formatDiagnostic, kubeGatewayKind } from './config.ts';
 import { readText } from './reader.ts';
+import { findDanglingReferences } from './references.ts';
 import type { HttpRouteSpec } from './gateway-api-types.ts';
 
 function complaints(text: string): readonly string[] {
@@ -119,6 +120,37 @@ describe('the kinds of the Gateway API', () => {
       'write a ListenerSet',
     );
   });
+});
+
+test('readText: nobody passes an object off as made of a Gateway API one (partly C14.02)', () => {
+  const text = object(
+    'Gateway',
+    '{servers: [{hosts: ["*"], port: {number: 80, name: http, protocol: HTTP}}]}',
+    'networking.istio.io/v1',
+  ).replace('name: a', 'name: a, annotations: {internal.istio.io/parents: Gateway/x}');
+  expect(complaints(text).join()).toContain('may not be set by users');
+});
+
+test('findDanglingReferences: parents and backends that are not there (partly C14.01, C14.02)', () => {
+  const text = [
+    'apiVersion: v1\nkind: Service\nmetadata: {name: web}\nspec: {ports: [{name: http, port: 80}]}\n',
+    object(
+      'HTTPRoute',
+      '{parentRefs: [{name: front}, {group: "", kind: Service, name: web}], rules: [{backendRefs: [{name: web, port: 81}, {name: wed, port: 80}]}]}',
+    ),
+    object(
+      'Ingress',
+      '{rules: [{http: {paths: [{path: /, pathType: Prefix, backend: {service: {name: web, port: {name: htp}}}}]}}]}',
+      'networking.k8s.io/v1',
+    ),
+  ].join('---\n');
+  const dangling = findDanglingReferences(readText('a.yaml', text).configs);
+  expect(dangling.map((each) => formatDiagnostic(each).replace(/^a\.yaml:\d+:\d+: /, ''))).toEqual([
+    'HTTPRoute default/a: spec.parentRefs[0]: there is no Gateway.gateway.networking.k8s.io default/front',
+    'HTTPRoute default/a: spec.rules[0].backendRefs[0]: Service default/web has no port 81; it has 80',
+    'HTTPRoute default/a: spec.rules[0].backendRefs[1]: there is no Service default/wed',
+    'Ingress default/a: spec.rules[0].http.paths[0].backend.service: Service default/web has no port htp; it has 80',
+  ]);
 });
 
 describe('Ingress', () => {

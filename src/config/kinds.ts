@@ -94,9 +94,22 @@ export function validateKind(
   meta: ObjectMeta,
   report: Report,
 ): void {
+  if (isTrafficGroup(kind.group)) refuseInternalAnnotations(meta, report);
   kind.validate?.(object, meta, report);
   refuseUnsupported(kind.kind, object, report);
   warnOfNoEffect(kind.kind, object, meta, report);
+}
+
+/** With these an object would pass for one that was made of another, and reach its certificates. */
+function refuseInternalAnnotations({ annotations }: ObjectMeta, report: Report): void {
+  for (const name of ['internal.istio.io/parents', 'internal.istio.io/parent-namespace'])
+    if (name in annotations)
+      report({
+        severity: 'error',
+        code: 'wrong-value',
+        message: 'may not be set by users',
+        fieldPath: ['metadata', 'annotations', name],
+      });
 }
 
 /** Kinds of Kubernetes that have no `spec`. */

@@ -12,6 +12,9 @@ import type {
   VirtualServiceConfig,
 } from './config.ts';
 import { delegateKey, isDelegate } from './delegates.ts';
+import { configKey } from './config.ts';
+import type { Lookup } from './gateway-api-references.ts';
+import { checkRouteReferences } from './gateway-api-references.ts';
 import type { KubeServiceSpec } from './kube-types.ts';
 import { comparePositions } from './store.ts';
 
@@ -22,6 +25,8 @@ export function findDanglingReferences(
 ): readonly Diagnostic[] {
   const known = knownNames(configs, domainSuffix);
   const diagnostics: Diagnostic[] = [];
+  const byKey = new Map(configs.map((config) => [configKey(config), config]));
+  const find: Lookup = (kind, namespace, name) => byKey.get(configKey({ kind, namespace, name }));
   for (const config of configs) {
     const warn: Warn = (message, ...fieldPath) =>
       void diagnostics.push({
@@ -33,6 +38,7 @@ export function findDanglingReferences(
         fieldPath,
       });
     if (config.kind === 'VirtualService') checkVirtualService(config as VirtualServiceConfig, known, warn);
+    checkRouteReferences(config, find, warn);
     if (config.kind === 'DestinationRule') checkDestinationRule(config as DestinationRuleConfig, known, warn);
   }
   return diagnostics.sort((a, b) => comparePositions(a.position, b.position));

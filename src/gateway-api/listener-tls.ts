@@ -46,6 +46,9 @@ export function listenerTls(
   const mode = option === 'MUTUAL' || option === 'OPTIONAL_MUTUAL' ? option : 'SIMPLE';
   const certificates = serverCertificates(objects, owner, tls);
   if ('problem' in certificates) return { tls: { mode }, problem: certificates.problem };
+  // Istio looks no further.
+  if (certificates.credentialName === undefined && certificates.credentialNames === undefined)
+    return { tls: { mode } };
   const frontend = frontendTls(gateway, listener);
   const clients = clientValidation(objects, owner, frontend, mode);
   if ('problem' in clients) return { tls: { mode, ...certificates }, problem: clients.problem };

