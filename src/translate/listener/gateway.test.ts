@@ -7,7 +7,7 @@ import {
   sourceLines,
   worldAndScope,
 } from '../../../test/support/translated.ts';
-import { listeners } from '../listeners.ts';
+import { clusters, listeners } from '../index.ts';
 
 const gateway = (...servers: readonly string[]): string => `
 apiVersion: networking.istio.io/v1
@@ -156,7 +156,7 @@ spec:
     expect(chains.map((chain) => chain.transportSocketConnectTimeout)).toEqual(['15s', '15s']);
   });
 
-  test('TCP within TLS goes where `tcp` rules say, and a workload’s ALPN tells TCP (C7.05, C6.01)', () => {
+  test('TCP within TLS goes where `tcp` rules say (C7.05, C6.01)', () => {
     const tls = 'tls: { mode: ISTIO_MUTUAL }';
     const rules = virtualService(
       'tcp',
@@ -164,8 +164,9 @@ spec:
     );
     const all = built(gateway(server(443, 'TLS', `hosts: [a.com], ${tls}`)), rules);
     expect(chainLines(all['0.0.0.0_443'])).toEqual(['a.com -> outbound|443||db.default.svc.cluster.local']);
+    // Metadata would be exchanged with `istio-peer-exchange`: by proxies alone that have Istio's filter.
     expect(contextOf('mode: ISTIO_MUTUAL', 'TLS', rules)).toMatchObject({
-      commonTlsContext: { alpnProtocols: ['istio-peer-exchange', 'h2', 'http/1.1'] },
+      commonTlsContext: { alpnProtocols: ['h2', 'http/1.1'] },
     });
     // `tls` rules are for connections that stay encrypted.
     const sni = virtualService(
@@ -238,6 +239,13 @@ spec: { hosts: [other.com], location: MESH_INTERNAL, resolution: DNS, ports: [{ 
     `outbound_.80_._.web.default.svc.cluster.local ${mesh} -> outbound_.80_._.web.default.svc.cluster.local`,
     `outbound_.80_.v1_.web.default.svc.cluster.local ${mesh} -> outbound_.80_.V1_.web.default.svc.cluster.local`,
   ]);
+  const { world, scope } = worldAndScope(`${auto}\n---\n${services}`, { proxy: gatewayPod });
+  expect(clusters.names(world, scope)).toEqual(
+    expect.arrayContaining([
+      'outbound_.80_._.web.default.svc.cluster.local',
+      'outbound_.80_.V1_.web.default.svc.cluster.local',
+    ]),
+  );
 });
 
 test('gatewayListeners: a proxy without privileges does not listen below 1024 (C7.02)', () => {
