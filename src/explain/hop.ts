@@ -114,7 +114,7 @@ async function explainChain(pass: Pass, listener: Listener, chain: FilterChain, 
   if (manager !== undefined) {
     const isTls = connection.tls !== undefined;
     if ((isTls && !ends) || connection.protocol === 'tcp') {
-      const spoken = isTls ? 'TLS' : 'something else';
+      const spoken = pass.walk.request.tls === undefined ? 'something else' : 'TLS';
       const reason = `the filter chain expects HTTP, and the client speaks ${spoken}: the port's protocol may be declared wrongly`;
       return { ...nothing, notes, failure: failureAt(pass, 'TLS', reason, { status: 400, flag: 'DPE' }) };
     }
