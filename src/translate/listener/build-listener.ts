@@ -24,6 +24,7 @@ import { OriginalDstSchema } from '../../api/gen/envoy/extensions/filters/listen
 import { ProxyProtocolSchema } from '../../api/gen/envoy/extensions/filters/listener/proxy_protocol/v3/proxy_protocol_pb.js';
 import { TlsInspectorSchema } from '../../api/gen/envoy/extensions/filters/listener/tls_inspector/v3/tls_inspector_pb.js';
 import { parseCidr } from '../../model/cidr.ts';
+import { metadataExchangeFilter } from '../cluster/metadata-exchange.ts';
 import { configMetadata, durationOfMs, pack } from '../proto-values.ts';
 import type { Built, Provenance } from '../resource.ts';
 import { serverTlsSocket, workloadTlsSocket } from '../tls/downstream-tls.ts';
@@ -73,22 +74,34 @@ function buildChain(input: ChainInput, handshakeTimeoutMs?: number): FilterChain
     ...(handshakeTimeoutMs === undefined
       ? {}
       : { transportSocketConnectTimeout: durationOfMs(handshakeTimeoutMs) }),
-    filters: filtersOf(input.filter),
+    filters: filtersOf(input),
     ...(input.config === undefined ? {} : { metadata: configMetadata(input.config) }),
   });
 }
 
-function filtersOf(filter: ChainInput['filter']): MessageInitShape<typeof FilterSchema>[] {
+function filtersOf({ filter, metadataExchange }: ChainInput): MessageInitShape<typeof FilterSchema>[] {
   const named = (name: string, value: Any): MessageInitShape<typeof FilterSchema> => ({
     name,
     configType: { case: 'typedConfig', value },
   });
-  if (filter.kind === 'http') return [named(httpConnectionManagerName, buildHttpConnectionManager(filter))];
+  // First, so that whatever refuses the connection knows whose it is.
+  const first = metadataExchange === true ? [exchangeFilter()] : [];
+  if (filter.kind === 'http')
+    return [...first, named(httpConnectionManagerName, buildHttpConnectionManager(filter))];
   const lookup = filter.serverNameLookup;
   return [
+    ...first,
     ...(lookup === undefined ? [] : [named(serverNameLookupName, buildServerNameLookup(lookup))]),
     named(tcpProxyName, buildTcpProxy(filter)),
   ];
+}
+
+function exchangeFilter(): MessageInitShape<typeof FilterSchema> {
+  const { name, typedConfig } = metadataExchangeFilter();
+  return {
+    ...(name === undefined ? {} : { name }),
+    ...(typedConfig === undefined ? {} : { configType: { case: 'typedConfig', value: typedConfig } }),
+  };
 }
 
 function transportSocketOf(tls: ChainTlsInput): TransportSocketInit | undefined {
@@ -188,8 +201,9 @@ function chainProvenance(chain: ChainInput, at: string): readonly Provenance[] {
     ...(tlsOrigin === undefined ? [] : [{ at: `${at}.transportSocket`, origin: tlsOrigin }]),
   ];
   if (chain.filter.kind === 'http') return own;
+  const proxy = `${at}.filters[${chain.metadataExchange === true ? 1 : 0}]`;
   const clusters = chain.filter.clusters.flatMap(({ origin }, index) =>
-    origin === undefined ? [] : [{ at: `${at}.filters[0].weightedClusters.clusters[${index}]`, origin }],
+    origin === undefined ? [] : [{ at: `${proxy}.weightedClusters.clusters[${index}]`, origin }],
   );
   return chain.filter.clusters.length > 1 ? [...own, ...clusters] : own;
 }

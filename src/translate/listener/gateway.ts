@@ -3,11 +3,13 @@ import type { GatewayListener, GatewayServer } from '../gateway/servers.ts';
 import { bareHosts, mergedGateways } from '../gateway/servers.ts';
 import type { GatewayTopology } from '../../model/gateway-topology.ts';
 import { originAt } from '../../model/origin.ts';
+import { exchangesMetadata } from '../cluster/metadata-exchange.ts';
 import type { ProxyScope } from '../resource.ts';
 import type { World } from '../world.ts';
 import { addressesOn, captureBinds, listenerName, wildcards } from './binds.ts';
 import { distinctChains } from './distinct-chains.ts';
 import { autoPassthroughChains, forwardedChain, passthroughChains, serverNames } from './gateway-streams.ts';
+import { tellsProtocol } from './istio-filters.ts';
 import type { ChainInput, ListenerInput, SocketAddressInput } from './listener-input.ts';
 import { withAccessLog } from './network-filters.ts';
 
@@ -44,7 +46,7 @@ function chainsOf(world: World, scope: ProxyScope, listener: GatewayListener): r
       case 'tcp':
       case 'tls': {
         const chain = forwardedChain(world, scope, server);
-        return chain === undefined ? [] : [{ ...chain, ...tlsOf(world, server) }];
+        return chain === undefined ? [] : [{ ...chain, ...tlsOf(world, scope, server) }];
       }
       case 'passthrough':
         return passthroughChains(world, scope, server, takenNames);
@@ -57,17 +59,24 @@ function chainsOf(world: World, scope: ProxyScope, listener: GatewayListener): r
 }
 
 /** Server names and TLS of a server that ends TLS; of others nothing, they take every connection. */
-function tlsOf(world: World, server: GatewayServer): Pick<ChainInput, 'match' | 'tls' | 'tlsOrigin'> {
+function tlsOf(
+  world: World,
+  scope: ProxyScope,
+  server: GatewayServer,
+): Pick<ChainInput, 'match' | 'tls' | 'tlsOrigin' | 'metadataExchange'> {
   const { kind, tls, origin } = server;
+  // Bytes of the mesh's own clients: where both sides can, they say who they are.
+  const exchanges = kind === 'tls' && tls?.mode === 'ISTIO_MUTUAL' && exchangesMetadata(scope);
   if (tls === undefined || (kind !== 'https' && kind !== 'tls')) return { match: {} };
   return {
     match: serverNames(bareHosts(server)),
     tls: {
       kind: 'server',
       settings: tls,
-      options: { isTcp: kind === 'tls', defaults: world.meshConfig().tlsDefaults },
+      options: { isTcp: exchanges, defaults: world.meshConfig().tlsDefaults },
     },
     tlsOrigin: originAt(origin, 'tls'),
+    ...(exchanges ? { metadataExchange: true } : {}),
   };
 }
 
@@ -131,7 +140,7 @@ function httpChain(
   return {
     reason: kind === 'https' ? 'gateway-https' : 'gateway-http',
     name: '',
-    ...tlsOf(world, server),
+    ...tlsOf(world, scope, server),
     filter: {
       kind: 'http',
       side: 'gateway',
@@ -139,6 +148,7 @@ function httpChain(
       routes: { rds: routeName },
       http10: scope.node.http10,
       http2: false,
+      ...(tellsProtocol(scope) ? { tellsProtocol: true } : {}),
       ...(protocol === 'GRPC-Web' ? { grpcWeb: true } : {}),
       topology: topologyOf(world, scope),
       ...withAccessLog(world),

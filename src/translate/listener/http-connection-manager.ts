@@ -22,6 +22,7 @@ import { corsFilterName, faultFilterName } from '../route/filters.ts';
 import { buildInboundRoutes } from '../route/inbound-route.ts';
 import { buildRouteConfiguration } from '../route/route-configuration.ts';
 import { buildAccessLog } from './access-log.ts';
+import { alpnFilterName, buildAlpnFilter } from './istio-filters.ts';
 import type { HttpFilterInput } from './listener-input.ts';
 
 export const httpConnectionManagerName = 'envoy.filters.network.http_connection_manager';
@@ -123,6 +124,7 @@ function httpFilters(input: HttpFilterInput): MessageInitShape<typeof HttpFilter
   return [
     // Before whatever looks at the message: from here on it is gRPC.
     ...(grpcWeb ? [{ name: 'envoy.filters.http.grpc_web', config: pack(GrpcWebSchema, {}) }] : []),
+    ...(input.tellsProtocol === true ? [{ name: alpnFilterName, config: buildAlpnFilter() }] : []),
     // A fault is the network's: it comes before anything answers for the upstream.
     { name: faultFilterName, config: pack(HTTPFaultSchema, {}) },
     // Answers preflight requests, so that they never reach the upstream.

@@ -2,12 +2,12 @@
 import type { Origin } from '../../model/origin.ts';
 import { isHttp, isHttp2 } from '../../model/protocol.ts';
 import type { Protocol } from '../../model/service.ts';
+import { exchangesMetadata } from '../cluster/metadata-exchange.ts';
 import type { ModeSetting } from '../mtls/mutual-tls-mode.ts';
 import type { ConfigIdentity } from '../proto-values.ts';
 import type { ProxyScope } from '../resource.ts';
 import type { ServerTls } from '../tls/downstream-tls.ts';
 import type { World } from '../world.ts';
-import { exchangesMetadata } from './istio-filters.ts';
 import { inboundMatches } from './inbound-matches.ts';
 import type { InboundMatch } from './inbound-matches.ts';
 import type { ChainInput, ChainReason, ChainTlsInput } from './listener-input.ts';

@@ -133,11 +133,42 @@ describe('virtualInbound (C11.04)', () => {
         },
       },
     });
+    // Nothing here reads what a client's proxy would say of itself: it must not be asked to.
     expect(chains[4]).toMatchObject({
-      transportSocket: {
-        typedConfig: { commonTlsContext: { alpnProtocols: ['istio-peer-exchange', 'h2', 'http/1.1'] } },
-      },
+      transportSocket: { typedConfig: { commonTlsContext: { alpnProtocols: ['h2', 'http/1.1'] } } },
     });
+  });
+
+  test('proxies that have Istio’s filters exchange metadata first, and tell protocols onwards (partly C11.09, partly C11.10)', () => {
+    const istioExtensions = ['istio.alpn', 'istio.metadata_exchange'];
+    const all = listenersOf(app + peers('{ mtls: { mode: STRICT } }'), {
+      proxy: { ...asApp.proxy, istioExtensions },
+    });
+    const chainsOf = (name: string) =>
+      (
+        all[name] as unknown as {
+          filterChains: { filters: { name: string; typedConfig: Record<string, unknown> }[] }[];
+        }
+      ).filterChains;
+    for (const { filters } of chainsOf('virtualInbound'))
+      expect(filters[0]).toMatchObject({
+        name: 'istio.metadata_exchange',
+        typedConfig: { value: { protocol: 'istio-peer-exchange', enable_discovery: true } },
+      });
+    const alpnLists = chainsOf('virtualInbound').map((chain) => {
+      const { transportSocket } = chain as {
+        transportSocket?: { typedConfig: { commonTlsContext: { alpnProtocols: string[] } } };
+      };
+      return transportSocket?.typedConfig.commonTlsContext.alpnProtocols.join() ?? '';
+    });
+    expect(new Set(alpnLists)).toEqual(new Set(['', 'h2,http/1.1', 'istio-peer-exchange,h2,http/1.1']));
+    const [manager] = chainsOf('0.0.0.0_80')[0]?.filters ?? [];
+    expect(manager?.typedConfig['httpFilters']).toMatchObject([
+      { name: 'istio.alpn' },
+      { name: 'envoy.filters.http.fault' },
+      { name: 'envoy.filters.http.cors' },
+      { name: 'envoy.filters.http.router' },
+    ]);
   });
 
   test('the TLS inspector looks only where a chain asks for TLS, so that servers elsewhere may speak first (C11.06)', () => {

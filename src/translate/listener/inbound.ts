@@ -3,6 +3,7 @@
 import { formatClusterName, inboundPassthroughCluster } from '../../model/cluster-name.ts';
 import { isHttp } from '../../model/protocol.ts';
 
+import { exchangesMetadata } from '../cluster/metadata-exchange.ts';
 import type { InboundTarget } from '../inbound-targets.ts';
 import { inboundTargets } from '../inbound-targets.ts';
 import type { MutualTlsSettings } from '../mtls/mutual-tls-mode.ts';
@@ -52,7 +53,7 @@ function virtualInbound(
   const mesh = world.meshConfig();
   const { address, additionalAddresses } = addressesOn(captureBinds(scope), mesh.proxyInboundListenPort);
   const chains = [
-    blackholeChain(mesh.proxyInboundListenPort),
+    blackholeChain(scope, mesh.proxyInboundListenPort),
     ...passthroughChains(world, scope, settings),
     ...ports.flatMap((port) => inboundChains(world, scope, port)),
   ];
@@ -97,11 +98,12 @@ function inboundListener(world: World, chains: readonly ChainInput[]) {
 }
 
 /** Connections to the listener's own port would come back to it. */
-function blackholeChain(port: number): ChainInput {
+function blackholeChain(scope: ProxyScope, port: number): ChainInput {
   return {
     reason: 'blackhole',
     name: 'virtualInbound-blackhole',
     match: { destinationPort: port },
+    ...(exchangesMetadata(scope) ? { metadataExchange: true } : {}),
     filter: blackholeTcp(),
   };
 }

@@ -61,6 +61,8 @@ export interface ChainInput {
   /** Empty: chains of outbound and gateway listeners have none. */
   readonly name: string;
   readonly match: ChainMatchInput;
+  /** Whether the client's proxy says who it is before it sends bytes, and is answered (Istio's build of Envoy). */
+  readonly metadataExchange?: boolean;
   /** TLS that ends here; absent: the bytes are taken as they come. */
   readonly tls?: ChainTlsInput;
   /** Who asked for the TLS, where it is not who made the chain. */
@@ -122,6 +124,8 @@ export interface HttpFilterInput {
   readonly http10: boolean;
   /** Whether the port is known to speak HTTP/2. */
   readonly http2: boolean;
+  /** Whether the upstream's sidecar is told the protocol that was found (Istio's build of Envoy). */
+  readonly tellsProtocol?: boolean;
   /** Names that are looked up before requests are forwarded to them. */
   readonly dynamicDns?: readonly DynamicDnsInput[];
   /** Go notation: when connections without requests are closed; absent: Envoy's hour. */

@@ -13,6 +13,7 @@ import type { World } from '../world.ts';
 import { addressesOn, listenerName } from './binds.ts';
 import { distinctChains } from './distinct-chains.ts';
 import { plaintextHttp } from './inbound-matches.ts';
+import { tellsProtocol } from './istio-filters.ts';
 import type { ChainInput, DynamicDnsInput, ListenerInput } from './listener-input.ts';
 import { catchAllTcp, idleTimeoutOf, withAccessLog } from './network-filters.ts';
 import { streamChains } from './outbound-chains.ts';
@@ -158,6 +159,8 @@ function httpChain(
       routes: { rds: routes },
       http10: scope.node.http10,
       http2: false,
+      ...(tellsProtocol(scope) ? { tellsProtocol: true } : {}),
+      ...(protocol === 'GRPC-Web' ? { grpcWeb: true } : {}),
       ...idleTimeoutOf(scope),
       ...withAccessLog(world),
     },

@@ -6,6 +6,7 @@ import { outboundTrafficPolicyOf } from '../scope.ts';
 import type { World } from '../world.ts';
 import { addressesOn, captureBinds, listenerName, localHosts } from './binds.ts';
 import { plaintextHttp } from './inbound-matches.ts';
+import { tellsProtocol } from './istio-filters.ts';
 import type { ChainInput, ListenerInput } from './listener-input.ts';
 import { blackholeTcp, catchAllTcp, idleTimeoutOf, withAccessLog } from './network-filters.ts';
 import { dynamicDnsOf } from './outbound.ts';
@@ -63,6 +64,7 @@ function dynamicDnsChain(world: World, scope: ProxyScope): ChainInput | undefine
       routes: { table: catchAllRoutes(world, scope, 'allow_any_dynamic_dns') },
       http10: scope.node.http10,
       http2: false,
+      ...(tellsProtocol(scope) ? { tellsProtocol: true } : {}),
       dynamicDns: dynamicDnsOf(world, scope),
       ...idleTimeoutOf(scope),
       ...withAccessLog(world),
@@ -103,6 +105,7 @@ export function httpProxy(world: World, scope: ProxyScope): ListenerInput | unde
           routes: { rds: httpProxyRouteName },
           http10: node.http10,
           http2: false,
+          ...(tellsProtocol(scope) ? { tellsProtocol: true } : {}),
           ...(dynamicDns.length === 0 ? {} : { dynamicDns }),
           ...idleTimeoutOf(scope),
           ...withAccessLog(world),
