@@ -197,3 +197,72 @@ test('routes: after an edit the inputs of other VirtualServices are the same obj
     'virtualHosts[1].routes[0] <- VirtualService default/b spec.http[0]',
   ]);
 });
+
+const tls = 'tls: { mode: SIMPLE, credentialName: c }';
+const to = (host: string): string => `http: [{ route: [{ destination: { host: ${host} } }] }]`;
+
+test('gatewayRouteInput: each HTTPS server has the hosts of its own alone (C7.04, B6.07)', () => {
+  const documents = yaml(
+    `
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: { name: gw, namespace: apps }
+spec:
+  selector: { istio: ingressgateway }
+  servers:
+    - { port: { number: 443, name: https-a, protocol: HTTPS }, hosts: ['./*.com'], ${tls} }
+    - { port: { number: 443, name: https-b, protocol: HTTPS }, hosts: ['*/b.org'], ${tls} }
+    - { port: { number: 80, name: http, protocol: HTTP }, hosts: ['*/b.org'] }
+`,
+    ...['apps', 'other'].map(
+      (namespace) => `
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: { name: vs, namespace: ${namespace} }
+spec: { gateways: [apps/gw], hosts: ['${namespace}.com', b.org], ${to(`${namespace}.test`)} }
+`,
+    ),
+  );
+  const linesOf = (name: string) => routeLines(routesOf(documents, name, { proxy: gatewayPod }));
+  expect(linesOf('https.443.https-a.gw.apps')).toEqual({ 'apps.com:443': ['/* outbound|443||apps.test'] });
+  expect(linesOf('https.443.https-b.gw.apps')).toEqual({
+    'b.org:443': ['/* outbound|443||apps.test', '/* outbound|443||other.test'],
+  });
+  expect(linesOf('http.8080')).toEqual({
+    'b.org:80': ['/* outbound|80||apps.test', '/* outbound|80||other.test'],
+  });
+});
+
+test('gatewayRouteInput: a redirect knows what its clients speak: the port of the scheme is not said (C5.13, C7.04)', () => {
+  const redirect = 'hosts: [a.com], http: [{ redirect: { uri: /new, derivePort: FROM_REQUEST_PORT } }]';
+  const location = (servers: string, name: string): unknown => {
+    const [host] = routesOf(yaml(gateway('gw', servers), virtualService('vs', redirect)), name, {
+      proxy: gatewayPod,
+    })['virtualHosts'] as unknown as { routes: { redirect: object }[] }[];
+    return host?.routes[0]?.redirect;
+  };
+  const https = (number: number): string =>
+    `{ port: { number: ${number}, name: s, protocol: HTTPS }, hosts: [a.com], ${tls} }`;
+  expect(location(https(443), 'https.443.s.gw.default')).not.toHaveProperty('portRedirect');
+  expect(location(https(8443), 'https.8443.s.gw.default')).toHaveProperty('portRedirect', 8443);
+});
+
+test('gatewayRouteInput: of public VirtualServices, Gateway API routes of the gateway’s own namespace come first', () => {
+  const made = (name: string, namespace: string, annotations: string): string => `
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: { name: ${name}, namespace: ${namespace}, annotations: ${annotations} }
+spec: { gateways: [default/gw], hosts: [a.com], http: [{ match: [{ uri: { prefix: /x } }], route: [{ destination: { host: ${name}.test } }] }] }
+`;
+  const config = built(
+    gateway('gw', server("'*'")),
+    made('a', 'other', '{ internal.istio.io/route-semantics: gateway }'),
+    made('b', 'istio-system', '{}'),
+    made('c', 'istio-system', '{ internal.istio.io/route-semantics: gateway }'),
+  );
+  expect(routeLines(config)['a.com:80']?.map((line) => line.split('||')[1])).toEqual([
+    'c.test',
+    'a.test',
+    'b.test',
+  ]);
+});
