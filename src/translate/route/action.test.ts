@@ -83,13 +83,13 @@ test.each<[string, HttpRule['retries'], object | undefined]>([
     { attempts: 2, backoff: '10ms', retryIgnorePreviousHosts: false },
     { ...defaultRetries, retryBackOff: { baseInterval: '0.010s' }, retryHostPredicate: undefined },
   ],
-])('buildRetryPolicy: %s (partly C5.10)', (_case, retries, expected) => {
+])('buildRetryPolicy: %s (C5.10)', (_case, retries, expected) => {
   const policy = actionOf({ ...toA, ...(retries === undefined ? {} : { retries }) })['retryPolicy'];
   const wanted = expected === undefined ? undefined : JSON.parse(JSON.stringify(expected));
   expect(policy).toEqual(wanted);
 });
 
-test('buildRetryPolicy: retryRemoteLocalities leaves a priority after two tries (partly C5.10)', () => {
+test('buildRetryPolicy: retryRemoteLocalities leaves a priority after two tries (C5.10)', () => {
   expect(actionOf({ ...toA, retries: { attempts: 2, retryRemoteLocalities: true } })).toMatchObject({
     retryPolicy: {
       retryPriority: {
