@@ -1,6 +1,7 @@
 // The structural schemas of Istio's kinds: generated from the CRDs, refined by what the generator loses.
 import generated from '../api/gen/istio-schemas.json' with { type: 'json' };
 import type { Schema } from './schema.ts';
+import { zoneAwareLbSchema } from './semantic/zone-aware-lb.ts';
 
 export interface IstioKind {
   readonly group: string;
@@ -94,6 +95,11 @@ const newerFields: readonly {
       insecureSkipVerify: { type: 'boolean' },
       ecdhCurves: { type: 'array', items: { type: 'string' } },
     },
+  },
+  {
+    parent: 'loadBalancer',
+    beside: 'localityLbSetting',
+    fields: { zoneAwareLbSetting: zoneAwareLbSchema },
   },
   { parent: 'redirect', beside: 'redirectCode', fields: { prefixRewrite: { type: 'string' } } },
 ];

@@ -249,8 +249,9 @@ function checkMesh(mesh: WrittenMesh, checker: Checker): void {
   if (mesh.rootNamespace !== undefined && !isLabel(mesh.rootNamespace))
     checker.at('rootNamespace').error(`"${mesh.rootNamespace}" is not a namespace`);
   checkDuration(mesh.connectTimeout, checker.at('connectTimeout'));
-  checkRange(mesh.connectTimeout, 1, 30_000, checker.at('connectTimeout'));
-  checkRange(mesh.protocolDetectionTimeout, 0, 3_600_000, checker.at('protocolDetectionTimeout'));
+  // 0 turns detection's patience off: it waits for ever.
+  if ((parseDurationMs(mesh.protocolDetectionTimeout ?? '0s') ?? 0) !== 0)
+    checkDuration(mesh.protocolDetectionTimeout, checker.at('protocolDetectionTimeout'));
   checkDuration(mesh.dnsRefreshRate, checker.at('dnsRefreshRate'));
   for (const name of ['proxyListenPort', 'proxyInboundListenPort'] as const)
     if (mesh[name] !== undefined) checkPort(mesh[name], checker.at(name));
@@ -271,11 +272,6 @@ function checkOutboundPolicy(policy: Readonly<Record<string, unknown>>, checker:
     checker
       .at('mode')
       .error(`must be ALLOW_ANY, REGISTRY_ONLY or ALLOW_ANY_DYNAMIC_DNS, not ${describeValue(mode)}`);
-}
-
-function checkRange(value: string | undefined, minMs: number, maxMs: number, checker: Checker): void {
-  const ms = value === undefined ? minMs : (parseDurationMs(value) ?? minMs);
-  if (ms < minMs || ms > maxMs) checker.error(`must be from ${minMs}ms to ${maxMs}ms, not ${value ?? ''}`);
 }
 
 /** Fields of ProxyConfig whose values would change what a proxy does. */
@@ -313,9 +309,8 @@ const idleProxyFields: ReadonlySet<string> = new Set([
 
 /** Proxies are started with the defaults of `defaultProxyConfig`, so that writing them changes nothing. */
 function isDefault(name: string, value: unknown): boolean {
-  const { drainDurationMs, terminationDrainDurationMs, ...sameNames } = defaultProxyConfig;
+  const { terminationDrainDurationMs, ...sameNames } = defaultProxyConfig;
   const defaults: Readonly<Record<string, unknown>> = sameNames;
-  if (name === 'drainDuration') return parseDurationMs(String(value)) === drainDurationMs;
   if (name === 'terminationDrainDuration')
     return parseDurationMs(String(value)) === terminationDrainDurationMs;
   return defaults[name] === value;

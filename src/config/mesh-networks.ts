@@ -1,10 +1,11 @@
 // MeshNetworks: which endpoints are in which network, and the gateways that lead into each. Istio's `meshNetworks` of
 // ConfigMap `istio`.
+import { isIP } from 'node:net';
 import { parseCidr } from '../model/cidr.ts';
 import type { Finding, Report, Schema } from './schema.ts';
 import { checkStructure, describeValue, isRecord, withoutNulls } from './schema.ts';
 import { Checker, each } from './semantic/checker.ts';
-import { checkPort } from './semantic/rules.ts';
+import { checkFqdn, checkPort, isFqdn, isLabel } from './semantic/rules.ts';
 import { parseDocument } from './yaml-document.ts';
 
 /** By the network's name. */
@@ -84,11 +85,16 @@ function check({ networks = {} }: Written, checker: Checker): void {
     for (const [{ fromCidr, fromRegistry }, at] of each(network.endpoints, place, 'endpoints')) {
       if (fromCidr !== undefined && parseCidr(fromCidr) === undefined)
         at.at('fromCidr').error(`"${fromCidr}" is not a range of addresses, such as 10.0.0.0/8`);
+      if (fromRegistry !== undefined && !isLabel(fromRegistry))
+        at.at('fromRegistry').error(`"${fromRegistry}" is no name of a registry: letters, digits and -`);
       if ((fromCidr === undefined) === (fromRegistry === undefined))
         at.error('exactly one of fromCidr and fromRegistry is needed');
     }
     for (const [{ address, registryServiceName, port }, at] of each(network.gateways, place, 'gateways')) {
       checkPort(port, at.at('port'));
+      if (registryServiceName !== undefined) checkFqdn(registryServiceName, at.at('registryServiceName'));
+      if (address !== undefined && isIP(address) === 0 && !isFqdn(address))
+        at.at('address').error(`"${address}" is neither an IP address nor a DNS name`);
       if ((address === undefined) === (registryServiceName === undefined))
         at.error('exactly one of address and registryServiceName is needed');
     }

@@ -19,6 +19,8 @@ import {
   isFqdn,
 } from './rules.ts';
 import type { Validator } from './validator.ts';
+import type { ZoneAwareLbSetting } from './zone-aware-lb.ts';
+import { checkZoneAwareLb } from './zone-aware-lb.ts';
 
 export const validateDestinationRule: Validator = (object, meta, report) => {
   const spec = object['spec'] as DestinationRuleSpec;
@@ -72,6 +74,11 @@ type HttpPool = NonNullable<ConnectionPool['http']> & {
   readonly http2KeepAlive?: { readonly interval?: string; readonly timeout?: string };
 };
 
+/** `zoneAwareLbSetting` is newer than the package of types. */
+type LoadBalancer = NonNullable<TrafficPolicy['loadBalancer']> & {
+  readonly zoneAwareLbSetting?: ZoneAwareLbSetting;
+};
+
 function checkOwnExport(exportTo: readonly string[] | undefined, namespace: string, checker: Checker): void {
   const others = (exportTo ?? []).filter((entry) => entry !== '.' && entry !== namespace);
   if (others.length > 0)
@@ -107,7 +114,8 @@ function checkPolicyBlocks(blocks: PolicyBlocks, checker: Checker): void {
   checkClientTls(blocks.tls, checker.at('tls'));
 }
 
-function checkOutlierDetection(outlier: TrafficPolicy['outlierDetection'], checker: Checker): void {
+/** Of DestinationRules, and of the mesh. */
+export function checkOutlierDetection(outlier: TrafficPolicy['outlierDetection'], checker: Checker): void {
   if (outlier === undefined) return;
   checkDuration(outlier.baseEjectionTime, checker.at('baseEjectionTime'));
   checkDuration(outlier.interval, checker.at('interval'));
@@ -134,6 +142,8 @@ function checkLoadBalancer(
   checkOneOf(balancer, ['simple', 'consistentHash'], checker);
   checkConsistentHash(balancer.consistentHash, checker.at('consistentHash'));
   checkLocalityLb(balancer.localityLbSetting, hasOutlierDetection, checker.at('localityLbSetting'));
+  const newer: LoadBalancer = balancer;
+  checkZoneAwareLb(newer.zoneAwareLbSetting, hasOutlierDetection, checker.at('zoneAwareLbSetting'));
   const { warmup } = balancer;
   if (warmup === undefined) return;
   const place = checker.at('warmup');

@@ -19,8 +19,7 @@ export const validatePeerAuthentication: Validator = (object, _meta, report) => 
   if (portLevelMtls !== undefined && ports.length === 0)
     place.error('port level mTLS, if given, must have at least one port');
   for (const port of ports)
-    // Keys are whole numbers by the schema.
-    if (Number(port) < 1 || Number(port) > 65_535)
+    if (!/^\d{1,5}$/.test(port) || Number(port) < 1 || Number(port) > 65_535)
       place.at(port).error(`a port is a number of 1 to 65535, not ${port}`);
   if (selector === undefined) return;
   checkSelectorLabels(selector.matchLabels, checker.at('selector', 'matchLabels'));

@@ -16,9 +16,9 @@ export function checkServerTls(tls: ServerTls | undefined, checker: Checker): vo
       if (isSet(tls[field])) checker.at(field).error(`ISTIO_MUTUAL TLS cannot have associated ${field}`);
     return;
   }
-  if (mode === 'PASSTHROUGH' || mode === 'AUTO_PASSTHROUGH') {
+  if (mode === undefined || mode === 'PASSTHROUGH' || mode === 'AUTO_PASSTHROUGH') {
     if ([...certificateFields, 'caCrl' as const].some((field) => isSet(tls[field])))
-      checker.warn(`${mode} mode does not use certificates, they will be ignored`);
+      checker.warn(`${mode ?? 'PASSTHROUGH'} mode does not use certificates, they will be ignored`);
   }
   const sources = [
     isSet(tls.serverCertificate) && isSet(tls.privateKey),
