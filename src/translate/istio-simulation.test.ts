@@ -39,7 +39,19 @@ interface Scenario {
   readonly features?: unknown;
   readonly calls?: readonly Call[];
   readonly routeConfig?: string;
-  readonly expected?: { readonly virtualHosts?: Record<string, readonly string[] | null> };
+  readonly expected?: {
+    readonly virtualHosts?: Record<string, readonly string[] | null>;
+  } & Partial<ListenerShape>;
+}
+
+/** What a listener on port 8080 looks like. */
+interface ListenerShape {
+  readonly listenersOnPort8080: number;
+  readonly listener: string;
+  readonly filterChainMatcher: boolean;
+  readonly filterChainsWithPrefixRange: number;
+  readonly prefixLength: number;
+  readonly defaultFilterChain: boolean;
 }
 
 const folder = istioTestdata('simulation');
@@ -88,6 +100,8 @@ function runScenario(scenario: Scenario): readonly Result[] {
       failure: failureOf(call, simulate(proxy, call.call)),
     }));
   }
+  if (kind === 'listener-shape' && scenario.expected !== undefined)
+    return [{ name, failure: shapeFailure(scenario) }];
   if (kind !== 'sidecar-routes' || scenario.expected === undefined) return [];
   return [{ name, failure: routeFailure(scenario) }];
 }
@@ -176,6 +190,30 @@ function configsOf(yaml: string): readonly Config[] {
       },
     ];
   });
+}
+
+/** Only the facts that are given are compared; those of one listener are of the one that is named. */
+function shapeFailure(scenario: Scenario): string | undefined {
+  const onPort = proxyOf(scenario).listeners.filter(({ address }) => {
+    const socket = address?.address;
+    return socket?.case === 'socketAddress' && socket.value.portSpecifier.value === 8080;
+  });
+  const { virtualHosts: _routes, ...wanted } = scenario.expected ?? {};
+  const found = onPort.find(({ name }) => name === wanted.listener);
+  const ranges = (found?.filterChains ?? []).flatMap(
+    ({ filterChainMatch }) => filterChainMatch?.prefixRanges ?? [],
+  );
+  const shape: ListenerShape = {
+    listenersOnPort8080: onPort.length,
+    listener: found?.name ?? '',
+    filterChainMatcher: found?.filterChainMatcher !== undefined,
+    filterChainsWithPrefixRange: ranges.length,
+    prefixLength: ranges[0]?.prefixLen ?? 0,
+    defaultFilterChain: found?.defaultFilterChain !== undefined,
+  };
+  const facts = Object.keys(wanted) as (keyof ListenerShape)[];
+  const wrong = facts.filter((fact) => shape[fact] !== wanted[fact]);
+  return wrong.length === 0 ? undefined : `${wrong.join(', ')}: got ${JSON.stringify(shape)}`;
 }
 
 /** Virtual host -> its clusters; null: there must be none of that name. */

@@ -4,6 +4,7 @@ import { buildListener } from './listener/build-listener.ts';
 import { gatewayListeners } from './listener/gateway.ts';
 import { inboundListeners } from './listener/inbound.ts';
 import type { ListenerInput } from './listener/listener-input.ts';
+import type { OutboundListeners } from './listener/outbound.ts';
 import { outboundListeners } from './listener/outbound.ts';
 import { httpProxy, virtualOutbound } from './listener/virtual-outbound.ts';
 import { inboundConflicts } from './inbound-targets.ts';
@@ -22,33 +23,48 @@ export const listeners: ResourceKind<ListenerInput, typeof ListenerSchema> = {
 
 /** All of a proxy's listeners by name: whether one may stand depends on the others. */
 export function listenerInputs(world: World, scope: ProxyScope): ReadonlyMap<string, ListenerInput> {
-  return world.derive(`listeners/${scope.key}`, () => {
-    const inputs =
-      scope.node.type === 'router' ? gatewayListeners(world, scope) : sidecarListeners(world, scope);
-    return new Map(inputs.map((input) => [input.name, input]));
-  });
+  return proxyListeners(world, scope).inputs;
 }
 
 /** What was settled between services that ask for the same port or connections; none for gateways. */
 export function listenerConflicts(world: World, scope: ProxyScope): readonly ListenerConflict[] {
-  if (scope.node.type === 'router') return [];
-  return [
-    ...outboundListeners(world, scope).conflicts,
-    ...inboundConflicts(world, scope).map(({ targetPort, accepted, rejected, service }) => ({
-      metric: 'pilot_conflict_inbound_listener' as const,
-      listener: `virtualInbound:${targetPort}`,
-      accepted: accepted.protocol,
-      rejected: rejected.protocol,
-      hostname: service.hostname,
-    })),
-  ];
+  return proxyListeners(world, scope).conflicts;
 }
 
-function sidecarListeners(world: World, scope: ProxyScope): readonly ListenerInput[] {
+interface ProxyListeners {
+  readonly inputs: ReadonlyMap<string, ListenerInput>;
+  readonly conflicts: readonly ListenerConflict[];
+}
+
+function proxyListeners(world: World, scope: ProxyScope): ProxyListeners {
+  return world.derive(`listeners/${scope.key}`, () => {
+    const { listeners: inputs, conflicts } =
+      scope.node.type === 'router'
+        ? { listeners: gatewayListeners(world, scope), conflicts: [] }
+        : sidecarListeners(world, scope);
+    return { inputs: new Map(inputs.map((input) => [input.name, input])), conflicts };
+  });
+}
+
+function sidecarListeners(world: World, scope: ProxyScope): OutboundListeners {
+  const outbound = outboundListeners(world, scope);
   const special = [virtualOutbound(world, scope), httpProxy(world, scope)];
-  return [
-    ...outboundListeners(world, scope).listeners,
-    ...special.filter((input) => input !== undefined),
-    ...inboundListeners(world, scope),
-  ];
+  return {
+    listeners: [
+      ...outbound.listeners,
+      ...special.filter((input) => input !== undefined),
+      ...inboundListeners(world, scope),
+    ],
+    conflicts: [...outbound.conflicts, ...readOtherwise(world, scope)],
+  };
+}
+
+function readOtherwise(world: World, scope: ProxyScope): readonly ListenerConflict[] {
+  return inboundConflicts(world, scope).map(({ targetPort, accepted, rejected, service }) => ({
+    metric: 'pilot_conflict_inbound_listener' as const,
+    listener: `virtualInbound:${targetPort}`,
+    accepted: accepted.protocol,
+    rejected: rejected.protocol,
+    hostname: service.hostname,
+  }));
 }

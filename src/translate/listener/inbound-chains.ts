@@ -88,6 +88,7 @@ function chainOf(
             },
             http10: scope.node.http10,
             http2: isHttp2(port.protocol),
+            ...(port.protocol === 'GRPC-Web' ? { grpcWeb: true } : {}),
             ...idleTimeoutOf(scope),
             ...withAccessLog(world),
           },

@@ -53,12 +53,10 @@ interface Draft {
  * Source: Istio `buildSidecarOutboundListeners`.
  */
 export function outboundListeners(world: World, scope: ProxyScope): OutboundListeners {
-  return world.derive(`outbound-listeners/${scope.key}`, () => {
-    const draft: Draft = { world, scope, entries: new Map(), conflicts: [], dynamicNames: new Map() };
-    for (const listener of egressListeners(world, scope)) addEgress(draft, listener);
-    const listeners = [...draft.entries.values()].map((entry) => listenerOf(draft, entry));
-    return { listeners, conflicts: draft.conflicts };
-  });
+  const draft: Draft = { world, scope, entries: new Map(), conflicts: [], dynamicNames: new Map() };
+  for (const listener of egressListeners(world, scope)) addEgress(draft, listener);
+  const listeners = [...draft.entries.values()].map((entry) => listenerOf(draft, entry));
+  return { listeners, conflicts: draft.conflicts };
 }
 
 function addEgress(draft: Draft, listener: EgressListener): void {
