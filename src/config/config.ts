@@ -1,6 +1,6 @@
 // A user's object, whatever store it came from.
 import type { FieldPath, Origin } from '../model/origin.ts';
-import { formatFieldPath } from '../model/origin.ts';
+import { formatFieldPath, originAt } from '../model/origin.ts';
 import type {
   DestinationRuleSpec,
   EnvoyFilterSpec,
@@ -122,9 +122,9 @@ function madeAt(): Position {
 function originOfPart({ whole, parts }: MadeOf, fieldPath: FieldPath): Origin {
   for (let length = fieldPath.length; length > 0; length--) {
     const part = parts[fieldPath.slice(0, length).join('/')];
-    if (part !== undefined) return part;
+    if (part !== undefined) return originAt({ parts: {}, ...part }, ...fieldPath.slice(length));
   }
-  return whole;
+  return { parts: {}, ...whole };
 }
 
 /** Older first; the same age by name, then namespace (Istio: `sortConfigByCreationTime`). */

@@ -250,10 +250,10 @@ function originsOf(
   rules: readonly MadeRule<unknown>[],
 ): Readonly<Record<string, Origin>> {
   return Object.fromEntries(
-    rules.flatMap(({ origin, routeOrigins }, index): [string, Origin][] => [
-      [`spec/${field}/${index}`, origin],
-      ...routeOrigins.map((each, route): [string, Origin] => [`spec/${field}/${index}/route/${route}`, each]),
-    ]),
+    rules.map(({ origin, routeOrigins }, index): [string, Origin] => {
+      const parts = routeOrigins.map((each, route) => [`route/${route}`, each.fieldPath] as const);
+      return [`spec/${field}/${index}`, { ...origin, parts: Object.fromEntries(parts) }];
+    }),
   );
 }
 

@@ -8,10 +8,22 @@ export interface Origin {
   readonly namespace: string;
   readonly name: string;
   readonly fieldPath: FieldPath;
+  /**
+   * Of a part of an object that we made: where parts of it come from, by their path within it (`route/0`). What is
+   * not named here comes from `fieldPath` itself, for the user's object has no field of that name.
+   */
+  readonly parts?: Readonly<Record<string, FieldPath>>;
 }
 
 /** The same object, deeper: `at(origin, 'http', 0)`. */
 export function originAt(origin: Origin, ...path: readonly (string | number)[]): Origin {
+  if (origin.parts !== undefined) {
+    for (let length = path.length; length > 0; length--) {
+      const fieldPath = origin.parts[path.slice(0, length).join('/')];
+      if (fieldPath !== undefined) return { ...origin, fieldPath, parts: {} };
+    }
+    return origin;
+  }
   return { ...origin, fieldPath: [...origin.fieldPath, ...path] };
 }
 

@@ -87,6 +87,7 @@ describe('MadeConfigs', () => {
       namespace: 'istio-system',
       name: 'front',
       fieldPath: ['spec', 'listeners', 0],
+      parts: {},
     });
   });
 
