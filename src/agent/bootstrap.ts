@@ -5,6 +5,8 @@
 // through the agent's socket, and the readiness listener asks the proxy's admin page instead of an
 // agent process, because there is none.
 import type { JsonObject } from '@bufbuild/protobuf';
+import type { EnvoyPatch } from '../config/envoy-filter/select.ts';
+import { patchBootstrap } from './bootstrap-patches.ts';
 import type { NodeIdentity } from './node-identity.ts';
 import { formatNodeId, nodeMetadata, serviceCluster } from './node-identity.ts';
 
@@ -22,6 +24,8 @@ export interface BootstrapOptions {
   readonly prometheusPort?: number;
   /** Further statistics to keep, by prefix; Istio's annotation sidecar.istio.io/statsInclusionPrefixes. */
   readonly statsInclusionPrefixes?: readonly string[];
+  /** BOOTSTRAP patches of EnvoyFilters. */
+  readonly patches?: readonly EnvoyPatch[];
 }
 
 /** Istio's ports on every proxy. */
@@ -29,6 +33,10 @@ export const defaultProxyPorts = { admin: 15000, status: 15021, prometheus: 1509
 
 /** Pure: equal options give equal files. */
 export function renderBootstrap(options: BootstrapOptions): JsonObject {
+  return patchBootstrap(ownBootstrap(options), options.patches ?? []);
+}
+
+function ownBootstrap(options: BootstrapOptions): JsonObject {
   const { node, discovery } = options;
   const address = options.bindAddress ?? node.ipAddresses[0];
   const adminPort = options.adminPort ?? defaultProxyPorts.admin;

@@ -52,6 +52,8 @@ export interface NodeIdentity {
   readonly machineName: string;
   readonly locality: Locality;
   readonly interception: Interception;
+  /** ProxyConfig's proxyMetadata: what begins with ISTIO_META_ is metadata without that. */
+  readonly proxyMetadata?: Readonly<Record<string, string>>;
 }
 
 /** The labels and addresses of a pod are enough for most; the rest are Istio's defaults for one cluster. */
@@ -104,8 +106,13 @@ export function nodeMetadata(node: NodeIdentity): Record<string, JsonValue> {
   if (Object.keys(node.annotations).length > 0) metadata['ANNOTATIONS'] = { ...node.annotations };
   if (node.owner !== '') metadata['OWNER'] = node.owner;
   if (node.network !== '') metadata['NETWORK'] = node.network;
+  for (const [name, value] of Object.entries(node.proxyMetadata ?? {}))
+    if (name.startsWith(metadataPrefix)) metadata[name.slice(metadataPrefix.length)] = value;
   return metadata;
 }
+
+/** Variables of an agent that are node metadata, as Istio has them. */
+const metadataPrefix = 'ISTIO_META_';
 
 /** `["127.0.0.1:8080->8080", "[::1]:8080->8080"]` */
 export function formatGatewayBinds(binds: readonly GatewayBind[]): string[] {

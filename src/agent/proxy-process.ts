@@ -20,10 +20,19 @@ export type DataPlane =
     }
   | { readonly kind: 'envoy'; readonly path: string };
 
+/** Of a ProxyConfig. Our own proxy is one thread and has no drain time of its own: they are Envoy's flags. */
+export interface ProxyProcessSettings {
+  /** Worker threads; 0: one a core. Default 2: many proxies share this machine. */
+  readonly concurrency?: number | undefined;
+  /** Default 45 s. */
+  readonly drainDurationMs?: number | undefined;
+}
+
 export interface ProxyProcessOptions {
   readonly bootstrap: BootstrapOptions;
   readonly dataPlane: DataPlane;
   readonly logLevel: LogLevel;
+  readonly settings?: ProxyProcessSettings;
   /** The bootstrap file is written here. */
   readonly stateDirectory: string;
   readonly environment: Readonly<Record<string, string>>;
@@ -68,7 +77,7 @@ export class ProxyProcess {
       starter: options.starter,
       clock: options.clock,
       spec: {
-        ...proxyCommand(options.dataPlane, this.#bootstrapFile, options.logLevel),
+        ...proxyCommand(options.dataPlane, this.#bootstrapFile, options.logLevel, options.settings),
         environment: options.environment,
         workingDirectory: options.stateDirectory,
       },
@@ -152,6 +161,7 @@ export function proxyCommand(
   dataPlane: DataPlane,
   bootstrapFile: string,
   logLevel: LogLevel,
+  { concurrency = 2, drainDurationMs = 45_000 }: ProxyProcessSettings = {},
 ): { readonly command: string; readonly args: readonly string[] } {
   if (dataPlane.kind === 'fairlead') {
     const [command, ...first] = dataPlane.self;
@@ -160,8 +170,9 @@ export function proxyCommand(
   const flags = [
     // Many proxies share this machine: no shared memory between them.
     '--disable-hot-restart',
-    '--concurrency 2',
-    '--drain-time-s 45',
+    // Without the flag, one thread a core.
+    ...(concurrency === 0 ? [] : [`--concurrency ${concurrency}`]),
+    `--drain-time-s ${Math.round(drainDurationMs / 1000)}`,
     '--drain-strategy immediate',
     '--local-address-ip-version v4',
     `--log-level ${logLevel}`,

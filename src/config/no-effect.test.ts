@@ -52,12 +52,12 @@ test('warnOfNoEffect: annotations of pods and of their templates', () => {
   });
   expect(
     warningsOf(
-      `apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: a}\nspec:\n  template:\n    metadata:\n      annotations:\n        proxy.istio.io/config: "{}"\n    spec: {${container}}\n`,
+      `apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: a}\nspec:\n  template:\n    metadata:\n      annotations:\n        proxy.istio.io/overrides: "{}"\n    spec: {${container}}\n`,
     ),
   ).toEqual({
     isTaken: true,
     warnings: [
-      'f.yaml:8:9: Deployment default/a: spec.template.metadata.annotations["proxy.istio.io/config"]: has no effect yet',
+      'f.yaml:8:9: Deployment default/a: spec.template.metadata.annotations["proxy.istio.io/overrides"]: has no effect yet',
     ],
   });
 });

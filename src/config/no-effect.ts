@@ -36,9 +36,7 @@ const podAnnotations: readonly Idle[] = [
     'traffic.sidecar.istio.io/kubevirtInterfaces',
     'sidecar.istio.io/interceptionMode',
   ].map((name) => ({ path: [name], message: notCaptured })),
-  ...['proxy.istio.io/config', 'proxy.istio.io/overrides', 'sidecar.istio.io/bootstrapOverride'].map(
-    (name) => ({ path: [name] }),
-  ),
+  ...['proxy.istio.io/overrides', 'sidecar.istio.io/bootstrapOverride'].map((name) => ({ path: [name] })),
 ];
 const podFieldsAt = (...holder: FieldPath): readonly Idle[] => [
   ...podAnnotations.map((idle) => ({ ...idle, path: [...holder, 'annotations', ...idle.path] })),

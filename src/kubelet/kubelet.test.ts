@@ -4,6 +4,7 @@ import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
+import { envoyFilter } from '../../test/support/envoy-filters.ts';
 import { call } from '../../test/support/http.ts';
 import { waitFor } from '../../test/support/wait.ts';
 import { ProcessGuard, processesOfRun } from '../agent/guard.ts';
@@ -11,6 +12,7 @@ import { LocalProcesses } from '../agent/process.ts';
 import { systemClock } from '../base/clock.ts';
 import { seededRandom } from '../base/random.ts';
 import type { PodStatus } from '../config/kube-types.ts';
+import { defaultProxyConfig } from '../config/mesh-config.ts';
 import { readText } from '../config/reader.ts';
 import { ConfigStore } from '../config/store.ts';
 import { AddressAllocator } from './addresses.ts';
@@ -51,6 +53,8 @@ const fs = require('node:fs');
 const bootstrap = JSON.parse(fs.readFileSync(process.argv[4]));
 const { address, port_value } = bootstrap.admin.address.socket_address;
 console.log('proxy of ' + bootstrap.node.id);
+console.log('told ' + JSON.stringify({ ...bootstrap.node.metadata, ...process.env }));
+console.log('flushes ' + bootstrap.stats_flush_interval);
 http.createServer((request, response) => {
   if (request.url === '/ready') return response.end(fs.existsSync(${JSON.stringify('DIR')} + '/unready') ? 'INITIALIZING' : 'LIVE');
   const busy = fs.existsSync(${JSON.stringify('DIR')} + '/busy') ? 1 : 0;
@@ -99,6 +103,7 @@ beforeEach(() => {
     },
     machineName: 'here',
     rootNamespace: 'istio-system',
+    defaultProxyConfig: () => ({ ...defaultProxyConfig, proxyMetadata: { FROM_MESH: 'yes' } }),
     domainSuffix: 'cluster.local',
     trustDomain: 'cluster.local',
     httpProxyPort: 15_080,
@@ -250,6 +255,24 @@ test('Kubelet: a pod has sidecar, addresses and environment; without injection t
   >;
   expect(bareEnv['HOST']).toBe(bare?.ip);
   expect(bareEnv['HTTP_PROXY']).toBeUndefined();
+});
+
+test('Kubelet: a proxy is started as MeshConfig, ProxyConfig and annotation say, and with BOOTSTRAP patches (C1.03, partly C13.06)', async () => {
+  const proxyConfig = (name: string, spec: string): string =>
+    `\n---\napiVersion: networking.istio.io/v1beta1\nkind: ProxyConfig\nmetadata: { name: ${name} }\nspec: ${spec}`;
+  const own = proxyConfig(
+    'own',
+    '{ selector: { matchLabels: { app: web } }, environmentVariables: { OWN: "yes" } }',
+  );
+  const patch = envoyFilter('BOOTSTRAP', 'MERGE', '{ stats_flush_interval: 7s }');
+  apply(
+    deployment({}) + proxyConfig('wide', '{ environmentVariables: { ISTIO_META_ROLE: edge } }') + own + patch,
+  );
+  kubelet.start();
+  await waitFor('the pod', () => serving().length === 1 || undefined);
+  const told = JSON.parse(/told (\{.*\})/.exec(lines.join('\n'))?.[1] ?? '{}') as Record<string, string>;
+  expect(told).toMatchObject({ FROM_MESH: 'yes', OWN: 'yes', ROLE: 'edge', ISTIO_META_ROLE: 'edge' });
+  expect(lines.join('\n')).toContain('flushes 7s');
 });
 
 test('Kubelet: a new template is ready before the old pod goes, which finishes what is under way', async () => {

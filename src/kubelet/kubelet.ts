@@ -26,7 +26,6 @@ export interface KubeletOptions extends PodFactoryOptions {
   readonly listener: PodListener;
   /** Called with an exception that a subscriber of the facts threw. */
   readonly onFault: (error: unknown) => void;
-  readonly rootNamespace: string;
   /** Below this a process of this user cannot listen: 0 for root, 1024 on most machines otherwise. */
   readonly firstOpenPort: number;
 }

@@ -13,7 +13,8 @@ import type { Random } from '../base/random.ts';
 import type { Diagnostic } from '../config/config.ts';
 import { DirectorySource } from '../config/directory.ts';
 import type { KubeServiceSpec } from '../config/kube-types.ts';
-import type { MeshConfig } from '../config/mesh-config.ts';
+import type { MeshConfig, ProxyConfig } from '../config/mesh-config.ts';
+import { defaultProxyConfig } from '../config/mesh-config.ts';
 import { MeshConfigSource } from '../config/mesh-config-source.ts';
 import { ConfigStore } from '../config/store.ts';
 import { AddressAllocator } from './addresses.ts';
@@ -98,6 +99,7 @@ export class LocalMesh {
   #rangeLock: HeldPort | undefined;
   #directory: DirectorySource | undefined;
   #meshConfig: MeshConfigSource | undefined;
+  #defaultProxyConfig: ProxyConfig = defaultProxyConfig;
   #controlPlane: ControlPlane | undefined;
   #kubelet: Kubelet | undefined;
   #patience: Timer | undefined;
@@ -212,10 +214,15 @@ export class LocalMesh {
     this.#meshConfig = new MeshConfigSource({
       store: this.#wishes,
       clock,
-      onChange: (meshConfig) => this.#controlPlane?.setMeshConfig(meshConfig),
+      onChange: (meshConfig) => {
+        this.#defaultProxyConfig = meshConfig.defaultConfig;
+        this.#controlPlane?.setMeshConfig(meshConfig);
+      },
       ...(meshConfigFile === undefined ? {} : { file: meshConfigFile }),
     });
-    return this.#meshConfig.start();
+    const meshConfig = this.#meshConfig.start();
+    this.#defaultProxyConfig = meshConfig.defaultConfig;
+    return meshConfig;
   }
 
   async #makeKubelet(ground: Ground): Promise<Kubelet> {
@@ -250,6 +257,7 @@ export class LocalMesh {
       sources: { baseEnvironment, self, nodePath: process.execPath },
       machineName: hostname(),
       rootNamespace: meshConfig.rootNamespace,
+      defaultProxyConfig: () => this.#defaultProxyConfig,
       domainSuffix: meshConfig.domainSuffix,
       trustDomain: meshConfig.trustDomain,
       httpProxyPort: meshConfig.proxyHttpPort || this.#options.httpProxyPort,

@@ -1,6 +1,7 @@
 // Makes the pod that a workload asks for: name, addresses, sidecar or gateway, and what its containers are
 // started with.
 import { dirname, resolve } from 'node:path';
+import { bootstrapPatches } from '../agent/bootstrap-patches.ts';
 import type { BootstrapOptions } from '../agent/bootstrap.ts';
 import type { Interception } from '../agent/node-identity.ts';
 import type { ProcessStarter } from '../agent/process.ts';
@@ -9,7 +10,11 @@ import { ProxyProcess } from '../agent/proxy-process.ts';
 import type { Clock } from '../base/clock.ts';
 import type { LogLevel } from '../base/logger.ts';
 import type { Random } from '../base/random.ts';
+import type { EnvoyFilterConfig, ProxyConfigConfig } from '../config/config.ts';
 import type { ConfigMap, Secret } from '../config/kube-types.ts';
+import type { ProxyConfig } from '../config/mesh-config.ts';
+import type { EffectiveProxyConfig } from '../config/proxy-config.ts';
+import { effectiveProxyConfig } from '../config/proxy-config.ts';
 import type { ConfigStore } from '../config/store.ts';
 import type { AddressAllocator, PodAddresses } from './addresses.ts';
 import type { ContainerSources, PodFacts } from './container-environment.ts';
@@ -34,8 +39,11 @@ export interface PodFactoryOptions {
   readonly stateDirectory: string;
   readonly sources: Pick<ContainerSources, 'baseEnvironment' | 'self' | 'nodePath'>;
   readonly machineName: string;
+  readonly rootNamespace: string;
   readonly domainSuffix: string;
   readonly trustDomain: string;
+  /** MeshConfig.defaultConfig as it is now. */
+  readonly defaultProxyConfig: () => ProxyConfig;
   /** Port of each sidecar's HTTP proxy listener. */
   readonly httpProxyPort: number;
   /** Where the gateway is reached from outside. */
@@ -181,15 +189,27 @@ export class PodFactory {
     callbacks: Pick<ProxyProcessOptions, 'onChange' | 'onLine' | 'onCrash'>,
   ): ProxyProcess {
     const { dataPlane, proxyLogLevel, discovery, stateDirectory, sources, starter, clock } = this.#options;
+    const { proxyMetadata, concurrency, drainDurationMs } = this.#proxyConfigOf(facts);
+    const node = { ...nodeIdentity(workload, facts, interception, this.#options), proxyMetadata };
+    const filters = this.#wishes.list('EnvoyFilter') as readonly EnvoyFilterConfig[];
+    const patches = bootstrapPatches(filters, this.#options.rootNamespace, node);
     return new ProxyProcess({
-      bootstrap: { node: nodeIdentity(workload, facts, interception, this.#options), discovery },
+      bootstrap: { node, discovery, patches },
       dataPlane,
       logLevel: proxyLogLevel,
+      settings: { concurrency, drainDurationMs },
       stateDirectory,
-      environment: sources.baseEnvironment,
+      environment: { ...sources.baseEnvironment, ...proxyMetadata },
       starter,
       clock,
       ...callbacks,
     });
+  }
+
+  /** As on Kubernetes: what changes later counts for pods that are made later. */
+  #proxyConfigOf(facts: PodFacts): EffectiveProxyConfig {
+    const { defaultProxyConfig, rootNamespace } = this.#options;
+    const configs = this.#wishes.list('ProxyConfig') as readonly ProxyConfigConfig[];
+    return effectiveProxyConfig(defaultProxyConfig(), rootNamespace, configs, facts);
   }
 }

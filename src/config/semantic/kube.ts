@@ -13,6 +13,7 @@ import { Checker, each } from './checker.ts';
 import { readMeshConfig } from '../mesh-config-reader.ts';
 import { readMeshNetworks } from '../mesh-networks.ts';
 import { isDnsLabel } from '../metadata.ts';
+import { checkProxyConfigAnnotation } from '../proxy-config.ts';
 import { checkLabels, isFqdn } from './rules.ts';
 import type { Validator } from './validator.ts';
 
@@ -43,7 +44,8 @@ export const validateService: Validator = (object, _meta, report) => {
   checkLabels(spec.selector, checker.at('selector'));
 };
 
-export const validatePod: Validator = (object, _meta, report) => {
+export const validatePod: Validator = (object, { annotations }, report) => {
+  checkProxyConfigAnnotation(annotations, new Checker(report, ['metadata', 'annotations']));
   checkPodSpec(object['spec'] as PodSpec, new Checker(report, ['spec']));
 };
 
@@ -54,6 +56,10 @@ export const validateWorkload: Validator = (object, _meta, report) => {
     selector?: { matchLabels?: Record<string, string> };
   };
   const checker = new Checker(report, ['spec']);
+  checkProxyConfigAnnotation(
+    spec.template?.metadata?.annotations,
+    checker.at('template', 'metadata', 'annotations'),
+  );
   const labels = spec.template?.metadata?.labels ?? {};
   for (const [name, value] of Object.entries(spec.selector?.matchLabels ?? {}))
     if (labels[name] !== value)
