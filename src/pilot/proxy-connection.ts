@@ -75,6 +75,7 @@ export class ProxyConnection {
       const short = this.#options.resources.shortName(typeUrl);
       this.#options.metrics.rejected(short, this.node.id, event.rejection.code);
     }
+    if (!this.stream.subscriptions.has(typeUrl)) this.#letGo(typeUrl);
     this.#delivery.received(typeUrl, event);
     this.#delivery.pump();
     if (this.#convergingSinceMs !== undefined && this.#delivery.idle) {
@@ -166,6 +167,12 @@ export class ProxyConnection {
       this.#nameSets.set(names, set);
     }
     return set;
+  }
+
+  /** Of a type that is not wanted any more no change is awaited. */
+  #letGo(typeUrl: string): void {
+    this.#holds.get(typeUrl)?.hold.release();
+    this.#holds.delete(typeUrl);
   }
 
   #hold(key: SnapshotKey): void {
