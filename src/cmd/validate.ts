@@ -1,14 +1,17 @@
 // `fairlead validate FILE...`
 import { readFileSync } from 'node:fs';
-import { Command } from 'commander';
+import { Command, Option } from 'commander';
 import { UserError } from '../base/user-error.ts';
-import { validateFiles } from '../config/validate-files.ts';
+import { validateFiles, validationValue } from '../config/validate-files.ts';
+import { formatValue } from '../istioctl/output.ts';
 
 interface Options {
   readonly filename?: string[];
   readonly referential?: boolean;
   readonly namespace?: string;
   readonly istioNamespace?: string;
+  readonly output: 'text' | 'json' | 'yaml';
+  readonly meshConfigFile?: string[];
 }
 
 export function command(): Command {
@@ -23,6 +26,12 @@ export function command(): Command {
     .option('--no-referential', 'do not look at references')
     .option('-n, --namespace <namespace>', 'the namespace of objects that do not name one', 'default')
     .option('-i, --istioNamespace <namespace>', "the namespace of Istio's own objects", 'istio-system')
+    .option('--meshConfigFile <file>', 'a file that holds a MeshConfig; may be repeated', collect)
+    .addOption(
+      new Option('-o, --output <format>', 'how the findings are written')
+        .choices(['text', 'json', 'yaml'])
+        .default('text'),
+    )
     .addHelpText(
       'after',
       `
@@ -30,26 +39,33 @@ Examples:
   fairlead validate samples/bookinfo
   fairlead validate -x gateway.yaml routes.yaml
   kubectl get virtualservices -o yaml | fairlead validate -
+  fairlead validate -o json config/ | jq '.diagnostics[] | select(.severity == "error")'
+
+Also see \`fairlead analyze\`, which looks at all objects together.
 
 Exit code: 0 if everything is valid (warnings do not count), 1 if not.`,
     )
-    .action((files: string[], options: Options) => {
+    .action(async (files: string[], options: Options) => {
       const paths = [...(options.filename ?? []), ...files];
-      if (paths.length === 0)
+      const meshConfigFiles = options.meshConfigFile ?? [];
+      if (paths.length === 0 && meshConfigFiles.length === 0)
         throw new UserError(
           'you must name files to validate: fairlead validate FILE... (or -f FILE, or - for stdin)',
         );
-      const { namespace, istioNamespace, referential } = options;
-      const { output, errors } = validateFiles({
+      const { namespace, istioNamespace, referential, output } = options;
+      const report = validateFiles({
         paths,
+        meshConfigFiles,
         readStdin: () => readFileSync(0),
         ...(referential === undefined ? {} : { checkReferences: referential }),
         ...(namespace === undefined ? {} : { defaultNamespace: namespace }),
         ...(istioNamespace === undefined ? {} : { istioNamespace }),
       });
-      process.stdout.write(output);
-      for (const error of errors) process.stderr.write(`${error}\n`);
-      if (errors.length > 0) process.exitCode = 1;
+      if (output === 'text') {
+        process.stdout.write(report.output);
+        for (const error of report.errors) process.stderr.write(`${error}\n`);
+      } else process.stdout.write(await formatValue(validationValue(report), output));
+      if (report.errors.length > 0) process.exitCode = 1;
     });
 }
 
