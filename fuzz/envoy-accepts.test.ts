@@ -154,7 +154,8 @@ describe.skipIf(needs('envoy', 'openssl'))('stock Envoy over ADS', () => {
     // Nothing at first: later clusters may wait for their secrets without keeping Envoy from asking for listeners.
     await waitFor('the proxies to have an empty mesh', settled);
     for (const { name, config } of everything()) {
-      const { configs } = readText(`${name}.yaml`, config);
+      // Envoy reads the file of a revocation list at once, and there is none.
+      const { configs } = readText(`${name}.yaml`, config.replaceAll(/^ *caCrl: .*\n/gm, ''));
       const keys = new Set(configs.map(configKey));
       const gone = store.keysOf('corpus').filter((key) => !keys.has(key));
       store.applyBatch('corpus', configs, gone);

@@ -210,7 +210,7 @@ function sidecar(draw: Draw): Fields {
         ? [
             {
               port: { number: draw.one([80, 8080]), name: 'egress', protocol: draw.one(['HTTP', 'TCP']) },
-              ...(draw.chance(0.5) && { bind: '127.0.0.2' }),
+              ...(draw.chance(0.5) && { bind: '127.109.250.5' }),
               hosts: ['*/*'],
             },
           ]
