@@ -31,6 +31,9 @@ export interface FilesOptions {
   readonly as: 'kubernetes' | 'up';
 }
 
+/** What Istio's build of Envoy says that it has. */
+const istioExtensions = ['istio.alpn', 'istio.metadata_exchange', 'istio.stats'];
+
 /** `fairlead up`'s port of sidecars' HTTP proxy listeners. */
 const httpProxyPort = 15080;
 
@@ -129,7 +132,9 @@ function nodeOf(identity: NodeIdentity, as: FilesOptions['as']): ProxyNode {
   const metadata = nodeMetadata(identity);
   // On Kubernetes the agents bring certificates; `fairlead up` does not yet.
   if (as === 'kubernetes') delete metadata['FAIRLEAD_WORKLOAD_CERTIFICATES'];
-  return parseProxyNode(create(NodeSchema, { id: formatNodeId(identity), metadata }));
+  // Istio's proxies are Istio's own build of Envoy, whose filters tell the other side what is spoken.
+  const extensions = as === 'kubernetes' ? istioExtensions.map((name) => ({ name })) : [];
+  return parseProxyNode(create(NodeSchema, { id: formatNodeId(identity), metadata, extensions }));
 }
 
 function allocator(): () => { podIp: string; appAddress: string } {

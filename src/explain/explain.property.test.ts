@@ -1,7 +1,7 @@
 // Explain and the data path decide alike: random routes and requests, the same host, rule, cluster, path and answer.
 import { fromJson } from '@bufbuild/protobuf';
 import type { JsonValue } from '@bufbuild/protobuf';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { registry } from '../api/any.ts';
 import { ListenerSchema } from '../api/gen/envoy/config/listener/v3/listener_pb.js';
@@ -78,37 +78,35 @@ const forward = fc.record(
 const action = fc.oneof(
   {
     weight: 4,
-    arbitrary: forward.map(({ target, rewrite = {} }) => ({ route: { ...target, ...rewrite } as object })),
+    arbitrary: forward.map(({ target, rewrite = {} }) => ({ route: { ...target, ...rewrite } })),
   },
   {
     weight: 1,
     arbitrary: fc.constant({
-      redirect: { pathRedirect: '/moved', hostRedirect: 'b.example', responseCode: 'FOUND' } as object,
+      redirect: { pathRedirect: '/moved', hostRedirect: 'b.example', responseCode: 'FOUND' },
     }),
   },
-  { weight: 1, arbitrary: fc.constant({ redirect: { httpsRedirect: true, prefixRewrite: '/r' } as object }) },
+  { weight: 1, arbitrary: fc.constant({ redirect: { httpsRedirect: true, prefixRewrite: '/r' } }) },
   {
     weight: 1,
-    arbitrary: fc.constant({ directResponse: { status: 418, body: { inlineString: 'tea' } } as object }),
+    arbitrary: fc.constant({ directResponse: { status: 418, body: { inlineString: 'tea' } } }),
   },
 );
 const route = fc.record({ match: routeMatch, action }).map((made) => ({ match: made.match, ...made.action }));
 const domains = ['a.example', '*.example', 'a.*', '*.a.example', '*', 'A.b.example:81'];
 const configuration = fc
   .record({
-    hosts: fc
-      .subarray(domains, { minLength: 1 })
-      .chain((chosen) =>
-        fc.tuple(
-          ...chosen.map((domain) =>
-            fc.record({
-              domain: fc.constant(domain),
-              routes: fc.array(route, { maxLength: 5 }),
-              tls: fc.boolean(),
-            }),
-          ),
+    hosts: fc.subarray(domains, { minLength: 1 }).chain((chosen) =>
+      fc.tuple(
+        ...chosen.map((domain) =>
+          fc.record({
+            domain: fc.constant(domain),
+            routes: fc.array(route, { maxLength: 5 }),
+            tls: fc.boolean(),
+          }),
         ),
       ),
+    ),
     ignorePortInHostMatching: fc.boolean(),
   })
   .map(({ hosts, ignorePortInHostMatching }) => ({

@@ -150,7 +150,7 @@ describe('a request that fails', () => {
   });
 
   test('404 NR: no rule of the host, and the one that nearly matches', async () => {
-    const yaml = `${apiRules.slice(0, apiRules.indexOf('    - route:\n'))}`;
+    const yaml = apiRules.slice(0, apiRules.indexOf('    - route:\n'));
     const { outcome, hop } = await explained(yaml, { url: 'http://api/admin', from: 'web' });
     expect(outcome.failure).toMatchObject({ stage: 'rules', status: 404, flag: 'NR' });
     expect(outcome.failure?.candidates[0]?.text).toBe(

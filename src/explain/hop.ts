@@ -195,5 +195,8 @@ function filterKind(chain: FilterChain): ChainTrace['filter'] {
 
 /** Filters that an EnvoyFilter or a policy put before the last one: they may do what is not shown here. */
 function otherFilters(chain: FilterChain): readonly string[] {
-  return chain.filters.slice(0, -1).map(({ name }) => `network filter ${name} sees the connection first`);
+  return chain.filters
+    .slice(0, -1)
+    .filter(({ name }) => name !== 'istio.metadata_exchange')
+    .map(({ name }) => `network filter ${name} sees the connection first`);
 }

@@ -110,7 +110,15 @@ export async function explainHttp(pass: Pass, chain: HttpChain): Promise<Inside>
   const field = ruleField(pass, routed);
   const levels: RouteLevels = { configuration, virtualHost: virtualHost.host, route };
   if (action.case === 'route')
-    return forward(pass, { trace, levels, action: action.value, input, field, notes });
+    return forward(pass, {
+      trace,
+      levels,
+      action: action.value,
+      input,
+      field,
+      alpn: alpnOf(chain.manager),
+      notes,
+    });
   const other = localAnswer(route, input);
   const http = { ...trace, action: { ...other, settings: headerSettings(levels, field) } };
   if (route.name === blockAll) {
@@ -130,10 +138,15 @@ interface Forward {
   readonly action: RouteAction;
   readonly input: MatchInput;
   readonly field: RuleField;
+  /** See WantedTarget. */
+  readonly alpn: readonly string[] | undefined;
   readonly notes: readonly string[];
 }
 
-async function forward(pass: Pass, { trace, levels, action, input, field, notes }: Forward): Promise<Inside> {
+async function forward(
+  pass: Pass,
+  { trace, levels, action, input, field, alpn, notes }: Forward,
+): Promise<Inside> {
   const match = compileClauses(levels.route.match!, 'match');
   const path = rewritePath(compilePathRewrite(action, match.path, 'route'), input.path);
   const authority = rewrittenHost(action, input);
@@ -172,9 +185,10 @@ async function forward(pass: Pass, { trace, levels, action, input, field, notes 
       failure: failureAt(pass, 'fault', reason, { status: fault.certainAbort, flag: 'FI' }),
     };
   }
+  const wanted = wantedTargets(levels, action, input, { authority, path }, field);
   const targets = await explainTargets(
     pass,
-    wantedTargets(levels, action, input, { authority, path }, field),
+    wanted.map((each) => ({ ...each, alpn })),
   );
   return { http, targets, failure: null, notes };
 }
@@ -292,6 +306,12 @@ function ruleField({ walk }: Pass, { rules, route }: RoutedRequest): RuleField {
 function fieldText(origin: string, cut: string, field: readonly string[]): string {
   const at = cut === '' ? -1 : origin.indexOf(cut);
   return [at < 0 ? origin : origin.slice(0, at), ...field].join('.');
+}
+
+/** What Istio's filter istio.alpn makes a proxy offer for HTTP/1.1 inside the mesh's mutual TLS. */
+function alpnOf({ httpFilters }: HttpConnectionManager): readonly string[] | undefined {
+  const tells = httpFilters.some(({ name }) => name === 'istio.alpn');
+  return tells ? ['istio-http/1.1', 'istio', 'http/1.1'] : undefined;
 }
 
 /** Filters that may answer or change requests in ways that are not shown here. */

@@ -28,7 +28,11 @@ export function outcomeOf(hop: Hop, { host }: ExplainedRequest): Outcome {
     return { ...base, kind: 'partly', summary, failure: first.failure };
   }
   if (targets.length > 0 && targets.every(({ cluster }) => isPassthrough(cluster))) {
-    const summary = `the mesh does not know ${host}: it is let out as it is (ALLOW_ANY), without any rule`;
+    const isDefault = hop.chain?.at === 'defaultFilterChain';
+    const why = isDefault
+      ? `no chain of the listener ${hop.listener?.name ?? ''} is for what the client speaks`
+      : `the mesh does not know ${host}`;
+    const summary = `${why}: it is let out as it is (ALLOW_ANY), without any rule`;
     return { ...base, kind: 'passthrough', summary };
   }
   return {

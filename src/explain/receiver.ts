@@ -12,17 +12,15 @@ import type { WantedTarget } from './target-stage.ts';
 import { isAddress } from './target-stage.ts';
 import type { Failure, Hop, Target } from './trace.ts';
 import type { Transport } from './transport.ts';
-import { plainText, upstreamTransport } from './transport.ts';
+import { upstreamTransport } from './transport.ts';
 
 /** Workloads whose proxies are looked at for one destination; the pods of one workload are alike. */
 const workloadsMax = 5;
-/** What Istio's sidecars offer for HTTP inside the mesh's mutual TLS (its filter istio.alpn). */
-const meshHttpAlpn = ['istio-http/1.1', 'istio', 'http/1.1'];
-
 export interface Arrival {
   readonly walk: Walk;
   readonly source: string;
   readonly isHttp: boolean;
+  readonly alpn?: readonly string[] | undefined;
   readonly request: Pass['request'];
 }
 
@@ -37,6 +35,7 @@ export async function explainReceivers(
     walk: pass.walk,
     source: pass.workload.addresses[0] ?? '0.0.0.0',
     isHttp: wanted.isHttp,
+    alpn: keepsAlpn(cluster) ? undefined : wanted.alpn,
     request: { ...pass.request, authority: wanted.authority, path: wanted.path },
   };
   const groups = new Map<string, { pods: string[]; hop: Hop }>();
@@ -78,7 +77,9 @@ export async function explainArrival(
     destination,
     source: socketAddress(arrival.source, 0),
     tls:
-      transport.tls === undefined ? undefined : { ...transport.tls, alpn: alpnOf(transport, arrival.isHttp) },
+      transport.tls === undefined
+        ? undefined
+        : { ...transport.tls, alpn: arrival.alpn ?? transport.tls.alpn },
     protocol: arrival.isHttp ? 'http/1.1' : 'tcp',
   };
   const pass: Pass = {
@@ -123,12 +124,9 @@ export function withoutProxy(destination: string, transport: Transport, note: st
   };
 }
 
-export const directTransport = plainText;
-
-/** Where the cluster says none for HTTP of its own, Istio's sidecars replace the offer by what they speak inside. */
-function alpnOf({ tls }: Transport, isHttp: boolean): readonly string[] {
-  const offered = tls?.alpn ?? [];
-  return isHttp && offered.includes('istio') && !offered.includes('istio-h2') ? meshHttpAlpn : offered;
+/** Istio's word on clusters for which its filter must not choose the protocols. */
+function keepsAlpn({ metadata }: Cluster): boolean {
+  return metadata?.filterMetadata['istio']?.['alpn_override'] === 'false';
 }
 
 /** Equal for hops that differ in pods and addresses alone. */

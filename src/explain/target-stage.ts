@@ -22,6 +22,8 @@ export interface WantedTarget {
   readonly authority: string;
   readonly path: string;
   readonly isHttp: boolean;
+  /** Protocols that the proxy offers inside mutual TLS instead of the cluster's own (Istio's filter istio.alpn). */
+  readonly alpn?: readonly string[] | undefined;
   /** Header changes of this destination alone. */
   readonly settings?: readonly Setting[];
 }
