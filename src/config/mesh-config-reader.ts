@@ -6,6 +6,8 @@ import { forwardClientCertModes, readGatewayTopology } from '../model/gateway-to
 import type { MeshConfig, ProxyConfig } from './mesh-config.ts';
 import { defaultMeshConfig, defaultProxyConfig } from './mesh-config.ts';
 import { checkDefaultTrafficPolicy } from './mesh-traffic-policy.ts';
+import type { WrittenListeners } from './mesh-listeners.ts';
+import { listenerSchemas, listenersOverDefaults } from './mesh-listeners.ts';
 import type { WrittenRetries } from './mesh-retries.ts';
 import { checkMeshRetries, retrySchemas, writtenRetries } from './mesh-retries.ts';
 import type { WrittenUpstream } from './mesh-upstream.ts';
@@ -71,7 +73,7 @@ interface WrittenProxy extends WrittenProxySettings {
   readonly gatewayTopology?: WrittenGatewayTopology;
 }
 
-interface WrittenMesh extends WrittenUpstream, WrittenRetries {
+interface WrittenMesh extends WrittenUpstream, WrittenRetries, WrittenListeners {
   readonly trustDomain?: string;
   readonly rootNamespace?: string;
   readonly outboundTrafficPolicy?: { readonly mode?: MeshConfig['outboundTrafficPolicy'] };
@@ -170,13 +172,11 @@ const unbuiltFields = [
   'certificates',
   'configSources',
   'defaultTrafficPolicy',
-  'disableEnvoyListenerLog',
   'discoverySelectors',
   'enableEnvoyAccessLogService',
   'hboneIdleTimeout',
   'inboundClusterStatName',
   'outboundClusterStatName',
-  'pathNormalization',
   'serviceEntryVisibility',
   'serviceScopeConfigs',
   'defaultProviders',
@@ -216,6 +216,7 @@ const meshSchema: Schema = {
     defaultDestinationRuleExportTo: texts,
     defaultConfig: proxySchema,
     ...upstreamSchemas,
+    ...listenerSchemas,
     ...retrySchemas,
     ...Object.fromEntries([...unbuiltFields, ...idleFields].map((name) => [name, anything])),
   },
@@ -230,7 +231,6 @@ const harmlessValues: Readonly<Record<string, (value: unknown) => boolean>> = {
         Array.isArray(providers) &&
         (providers.length === 0 || (name === 'metrics' && providers.every((one) => one === 'prometheus'))),
     ),
-  disableEnvoyListenerLog: (value) => value === false,
   enableEnvoyAccessLogService: (value) => value === false,
 };
 
@@ -339,6 +339,7 @@ function overDefaults(mesh: WrittenMesh): MeshConfig {
     ...base,
     ...upstreamOverDefaults(mesh, base),
     ...writtenRetries(mesh),
+    ...listenersOverDefaults(mesh, base),
     trustDomain: mesh.trustDomain ?? base.trustDomain,
     rootNamespace: mesh.rootNamespace ?? base.rootNamespace,
     outboundTrafficPolicy: mesh.outboundTrafficPolicy?.mode ?? base.outboundTrafficPolicy,

@@ -22,6 +22,12 @@ export interface TcpKeepalive {
   readonly interval?: string | undefined;
 }
 
+/**
+ * Which writings of a path are one. BASE: `/a/../b` is `/b` (RFC 3986), `\\` is `/`. MERGE_SLASHES: `//` is `/`, too.
+ * DECODE_AND_MERGE_SLASHES: and `%2F` is `/`.
+ */
+export type PathNormalization = 'NONE' | 'BASE' | 'MERGE_SLASHES' | 'DECODE_AND_MERGE_SLASHES';
+
 export interface MeshConfig {
   readonly trustDomain: string;
   readonly rootNamespace: string;
@@ -65,6 +71,9 @@ export interface MeshConfig {
   readonly accessLogEncoding: 'TEXT' | 'JSON';
   /** Empty: Istio's default format. */
   readonly accessLogFormat: string;
+  readonly pathNormalization: PathNormalization;
+  /** Whether connections that no filter chain is for go without a line in the access log. */
+  readonly disableListenerLog: boolean;
   readonly protocolDetectionTimeoutMs: number;
   readonly dnsRefreshRateMs: number;
   /** 0: no HTTP proxy listener. */
@@ -138,6 +147,8 @@ export const defaultMeshConfig: MeshConfig = {
   accessLogFile: '',
   accessLogEncoding: 'TEXT',
   accessLogFormat: '',
+  pathNormalization: 'BASE',
+  disableListenerLog: false,
   protocolDetectionTimeoutMs: 0,
   dnsRefreshRateMs: 60_000,
   proxyHttpPort: 0,

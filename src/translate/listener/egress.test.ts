@@ -8,6 +8,7 @@ import {
   routesOf,
   worldAndScope,
 } from '../../../test/support/translated.ts';
+import type { MeshConfig } from '../../config/mesh-config.ts';
 import { outboundListeners } from './outbound.ts';
 
 const services = ['a', 'b']
@@ -221,6 +222,32 @@ describe('outbound traffic policy', () => {
     const { virtualOutbound } = listenersOf(services, { mesh: { outboundTrafficPolicy: 'REGISTRY_ONLY' } });
     expect(chainLines(virtualOutbound)).toEqual([':15001 -> BlackHoleCluster', 'any -> BlackHoleCluster']);
   });
+});
+
+test('MeshConfig says which writings of a path are one, and whether listeners log (C11.07, traps 1)', () => {
+  const managerOf = (pathNormalization: MeshConfig['pathNormalization']): unknown => {
+    const { filterChains } = listenersOf(services, { mesh: { pathNormalization } })[
+      '0.0.0.0_80'
+    ] as unknown as {
+      filterChains: { filters: { typedConfig: unknown }[] }[];
+    };
+    return filterChains[0]?.filters[0]?.typedConfig;
+  };
+  expect(managerOf('NONE')).toMatchObject({ normalizePath: false });
+  expect(managerOf('BASE')).toMatchObject({ normalizePath: true });
+  expect(managerOf('BASE')).not.toHaveProperty('mergeSlashes');
+  expect(managerOf('MERGE_SLASHES')).toMatchObject({ normalizePath: true, mergeSlashes: true });
+  expect(managerOf('DECODE_AND_MERGE_SLASHES')).toMatchObject({
+    normalizePath: true,
+    mergeSlashes: true,
+    pathWithEscapedSlashesAction: 'UNESCAPE_AND_FORWARD',
+  });
+  const logging = (disableListenerLog: boolean) =>
+    listenersOf(services, { mesh: { accessLogFile: '/dev/stdout', disableListenerLog } });
+  for (const name of ['virtualInbound', 'virtualOutbound']) {
+    expect(logging(false)[name]).toHaveProperty('accessLog');
+    expect(logging(true)[name]).not.toHaveProperty('accessLog');
+  }
 });
 
 describe('tcp_proxy', () => {

@@ -11,7 +11,7 @@ import { distinctChains } from './distinct-chains.ts';
 import { autoPassthroughChains, forwardedChain, passthroughChains, serverNames } from './gateway-streams.ts';
 import { tellsProtocol } from './istio-filters.ts';
 import type { ChainInput, ListenerInput, SocketAddressInput } from './listener-input.ts';
-import { withAccessLog } from './network-filters.ts';
+import { managerSettings, withListenerLog } from './network-filters.ts';
 
 /** Below it only root may listen. */
 const firstUnprivilegedPort = 1024;
@@ -109,7 +109,7 @@ function listenerInput(
     proxyProtocol: topologyOf(world, scope).proxyProtocol,
     chains,
     ...(origin === undefined ? {} : { origin }),
-    ...withAccessLog(world),
+    ...withListenerLog(world),
   };
 }
 
@@ -146,12 +146,11 @@ function httpChain(
       side: 'gateway',
       statPrefix: kind === 'https' && name !== '' ? name : `outbound_${nameOf(scope, listener)};`,
       routes: { rds: routeName },
-      http10: scope.node.http10,
       http2: false,
       ...(tellsProtocol(scope) ? { tellsProtocol: true } : {}),
       ...(protocol === 'GRPC-Web' ? { grpcWeb: true } : {}),
       topology: topologyOf(world, scope),
-      ...withAccessLog(world),
+      ...managerSettings(world, scope),
     },
     origin,
   };

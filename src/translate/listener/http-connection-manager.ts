@@ -13,6 +13,7 @@ import type { HttpFilterSchema } from '../../api/gen/envoy/extensions/filters/ne
 import {
   HttpConnectionManager_CodecType,
   HttpConnectionManager_ForwardClientCertDetails,
+  HttpConnectionManager_PathWithEscapedSlashesAction,
   HttpConnectionManagerSchema,
 } from '../../api/gen/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager_pb.js';
 import { allowAnyDnsCache, dnsCacheOf } from '../dynamic-dns.ts';
@@ -45,8 +46,7 @@ export function buildHttpConnectionManager(input: HttpFilterInput): Any {
       // Streams may be silent for as long as they like: Envoy would end them after five minutes.
       streamIdleTimeout: noTimeout,
       ...(idleTimeout === undefined ? {} : { commonHttpProtocolOptions: { idleTimeout } }),
-      // Paths are compared in one form, `/a/../b` is `/b` (traps, row 1).
-      normalizePath: true,
+      ...pathsOf(input),
       useRemoteAddress: input.side === 'gateway',
       xffNumTrustedHops: input.topology?.trustedProxies ?? 0,
       upgradeConfigs: [{ upgradeType: 'websocket' }],
@@ -88,6 +88,22 @@ function clientCertOf(mode: ForwardClientCert) {
   return {
     forwardClientCertDetails,
     setCurrentClientCertDetails: { subject: true, uri: true, dns: true, cert: true },
+  };
+}
+
+/** Paths are compared in one form (traps, row 1). */
+function pathsOf({ pathNormalization = 'BASE' }: HttpFilterInput) {
+  return {
+    normalizePath: pathNormalization !== 'NONE',
+    ...(pathNormalization === 'MERGE_SLASHES' || pathNormalization === 'DECODE_AND_MERGE_SLASHES'
+      ? { mergeSlashes: true }
+      : {}),
+    ...(pathNormalization === 'DECODE_AND_MERGE_SLASHES'
+      ? {
+          pathWithEscapedSlashesAction:
+            HttpConnectionManager_PathWithEscapedSlashesAction.UNESCAPE_AND_FORWARD,
+        }
+      : {}),
   };
 }
 

@@ -11,7 +11,7 @@ import type { World } from '../world.ts';
 import { inboundMatches } from './inbound-matches.ts';
 import type { InboundMatch } from './inbound-matches.ts';
 import type { ChainInput, ChainReason, ChainTlsInput } from './listener-input.ts';
-import { idleTimeoutOf, plainTcp, withAccessLog } from './network-filters.ts';
+import { managerSettings, plainTcp } from './network-filters.ts';
 
 /** An inbound port, or all those that nothing names. */
 export interface InboundPort {
@@ -86,11 +86,9 @@ function chainOf(
                 ...(retries === undefined ? {} : { retries }),
               },
             },
-            http10: scope.node.http10,
             http2: isHttp2(port.protocol),
             ...(port.protocol === 'GRPC-Web' ? { grpcWeb: true } : {}),
-            ...idleTimeoutOf(scope),
-            ...withAccessLog(world),
+            ...managerSettings(world, scope),
           },
     ...(port.config === undefined ? {} : { config: port.config }),
     ...(origin === undefined ? {} : { origin }),

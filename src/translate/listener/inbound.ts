@@ -18,7 +18,7 @@ import type { InboundPort } from './inbound-chains.ts';
 import { inboundChains } from './inbound-chains.ts';
 import { inspectorsFor } from './inspectors.ts';
 import type { ChainInput, ListenerInput } from './listener-input.ts';
-import { blackholeTcp, withAccessLog } from './network-filters.ts';
+import { blackholeTcp, withListenerLog } from './network-filters.ts';
 import { isBootstrapPort, isProxyPort } from './proxy-ports.ts';
 
 /** A port that a Service or a Sidecar names, and where it is bound. */
@@ -93,7 +93,7 @@ function inboundListener(world: World, chains: readonly ChainInput[]) {
     listenerFiltersTimeoutMs: world.meshConfig().protocolDetectionTimeoutMs,
     continueOnListenerFiltersTimeout: true,
     chains,
-    ...withAccessLog(world),
+    ...withListenerLog(world),
   };
 }
 

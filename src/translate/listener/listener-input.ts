@@ -1,4 +1,5 @@
 // What listeners are built from: plain data, compared by structure.
+import type { PathNormalization } from '../../config/mesh-config.ts';
 import type { Hostname } from '../../model/hostname.ts';
 import type { GatewayTopology } from '../../model/gateway-topology.ts';
 import type { Origin } from '../../model/origin.ts';
@@ -122,6 +123,8 @@ export interface HttpFilterInput {
     | { readonly table: RouteConfigurationInput };
   /** Whether HTTP/1.0 is let in. */
   readonly http10: boolean;
+  /** Absent: BASE. */
+  readonly pathNormalization?: PathNormalization;
   /** Whether the port is known to speak HTTP/2. */
   readonly http2: boolean;
   /** Whether the upstream's sidecar is told the protocol that was found (Istio's build of Envoy). */

@@ -14,7 +14,7 @@ import { egressProxyCluster, outboundTrafficPolicyOf, visibleService } from '../
 import type { World } from '../world.ts';
 import { accessLogInput } from './access-log.ts';
 import { hostAndPort } from '../route/domains.ts';
-import type { AccessLogInput, TcpFilterInput, TunnelInput } from './listener-input.ts';
+import type { AccessLogInput, HttpFilterInput, TcpFilterInput, TunnelInput } from './listener-input.ts';
 
 export type TcpRoutes = NonNullable<NonNullable<VirtualServiceSpec['tcp']>[number]['route']>;
 
@@ -25,8 +25,27 @@ export function withAccessLog(world: World): { readonly accessLog?: AccessLogInp
 }
 
 /** When silent connections are closed: what the proxy was started with (metadata IDLE_TIMEOUT). */
-export function idleTimeoutOf({ node }: ProxyScope): { readonly idleTimeout?: string } {
+function idleTimeoutOf({ node }: ProxyScope): { readonly idleTimeout?: string } {
   return node.idleTimeout === undefined ? {} : { idleTimeout: node.idleTimeout };
+}
+
+/** What connection managers share: the proxy's word, and the mesh's. */
+export function managerSettings(
+  world: World,
+  scope: ProxyScope,
+): Pick<HttpFilterInput, 'http10' | 'pathNormalization' | 'idleTimeout' | 'accessLog'> {
+  const { pathNormalization } = world.meshConfig();
+  return {
+    http10: scope.node.http10,
+    ...(pathNormalization === 'BASE' ? {} : { pathNormalization }),
+    ...idleTimeoutOf(scope),
+    ...withAccessLog(world),
+  };
+}
+
+/** The listener's own log is left out where the mesh says so. */
+export function withListenerLog(world: World): { readonly accessLog?: AccessLogInput } {
+  return world.meshConfig().disableListenerLog ? {} : withAccessLog(world);
 }
 
 /** To one cluster, without settings of a DestinationRule. */

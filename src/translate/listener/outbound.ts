@@ -15,7 +15,7 @@ import { distinctChains } from './distinct-chains.ts';
 import { plaintextHttp } from './inbound-matches.ts';
 import { tellsProtocol } from './istio-filters.ts';
 import type { ChainInput, DynamicDnsInput, ListenerInput } from './listener-input.ts';
-import { catchAllTcp, idleTimeoutOf, withAccessLog } from './network-filters.ts';
+import { catchAllTcp, managerSettings } from './network-filters.ts';
 import { streamChains } from './outbound-chains.ts';
 import type { Entry, ListenerConflict } from './outbound-entries.ts';
 import { mergeInto } from './outbound-entries.ts';
@@ -155,12 +155,10 @@ function httpChain(
       side: 'outbound',
       statPrefix: `outbound_${listenerName(binds[0], number)};`,
       routes: { rds: routes },
-      http10: scope.node.http10,
       http2: false,
       ...(tellsProtocol(scope) ? { tellsProtocol: true } : {}),
       ...(protocol === 'GRPC-Web' ? { grpcWeb: true } : {}),
-      ...idleTimeoutOf(scope),
-      ...withAccessLog(world),
+      ...managerSettings(world, scope),
     },
     origin: service.origin,
   };

@@ -8,7 +8,7 @@ import { addressesOn, captureBinds, listenerName, localHosts } from './binds.ts'
 import { plaintextHttp } from './inbound-matches.ts';
 import { tellsProtocol } from './istio-filters.ts';
 import type { ChainInput, ListenerInput } from './listener-input.ts';
-import { blackholeTcp, catchAllTcp, idleTimeoutOf, withAccessLog } from './network-filters.ts';
+import { blackholeTcp, catchAllTcp, managerSettings, withListenerLog } from './network-filters.ts';
 import { dynamicDnsOf } from './outbound.ts';
 
 /** Undefined in NONE mode, where nothing is captured. Source: Istio `buildVirtualOutboundListener`. */
@@ -46,7 +46,7 @@ export function virtualOutbound(world: World, scope: ProxyScope): ListenerInput 
         filter: catchAllTcp(world, scope),
       },
     ],
-    ...withAccessLog(world),
+    ...withListenerLog(world),
   };
 }
 
@@ -62,12 +62,10 @@ function dynamicDnsChain(world: World, scope: ProxyScope): ChainInput | undefine
       side: 'outbound',
       statPrefix: 'outbound_virtualOutbound_allow_any_dynamic_dns;',
       routes: { table: catchAllRoutes(world, scope, 'allow_any_dynamic_dns') },
-      http10: scope.node.http10,
       http2: false,
       ...(tellsProtocol(scope) ? { tellsProtocol: true } : {}),
       dynamicDns: dynamicDnsOf(world, scope),
-      ...idleTimeoutOf(scope),
-      ...withAccessLog(world),
+      ...managerSettings(world, scope),
     },
   };
 }
@@ -103,12 +101,10 @@ export function httpProxy(world: World, scope: ProxyScope): ListenerInput | unde
           side: 'http-proxy',
           statPrefix: `outbound_${name};`,
           routes: { rds: httpProxyRouteName },
-          http10: node.http10,
           http2: false,
           ...(tellsProtocol(scope) ? { tellsProtocol: true } : {}),
           ...(dynamicDns.length === 0 ? {} : { dynamicDns }),
-          ...idleTimeoutOf(scope),
-          ...withAccessLog(world),
+          ...managerSettings(world, scope),
         },
       },
     ],
