@@ -59,6 +59,8 @@ export interface MadeOf {
   readonly whole: Origin;
   /** By the path of a part of the made object, joined by `/`: `spec/http/0`. */
   readonly parts: Readonly<Record<string, Origin>>;
+  /** Whether a part's fields are those of the object that it comes from (merged VirtualServices). */
+  readonly sameFields?: boolean;
 }
 
 export type VirtualServiceConfig = Config<VirtualServiceSpec>;
@@ -119,10 +121,11 @@ function madeAt(): Position {
   return { file: '<made>', line: 1, column: 1 };
 }
 
-function originOfPart({ whole, parts }: MadeOf, fieldPath: FieldPath): Origin {
+function originOfPart({ whole, parts, sameFields = false }: MadeOf, fieldPath: FieldPath): Origin {
   for (let length = fieldPath.length; length > 0; length--) {
     const part = parts[fieldPath.slice(0, length).join('/')];
-    if (part !== undefined) return originAt({ parts: {}, ...part }, ...fieldPath.slice(length));
+    if (part !== undefined)
+      return originAt(sameFields ? part : { parts: {}, ...part }, ...fieldPath.slice(length));
   }
   return { parts: {}, ...whole };
 }

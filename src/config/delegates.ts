@@ -53,15 +53,6 @@ export function withDelegates(
   for (const [index, rule] of (root.spec.http ?? []).entries()) {
     if (rule.delegate === undefined) {
       note(originOf(root, 'spec', 'http', index), 'spec', 'http', http.length);
-      for (const place of (rule.match ?? []).keys())
-        note(
-          originOf(root, 'spec', 'http', index, 'match', place),
-          'spec',
-          'http',
-          http.length,
-          'match',
-          place,
-        );
       http.push(rule);
       continue;
     }
@@ -87,14 +78,8 @@ export function withDelegates(
       http.push(mergeRule(rule, full, match));
     }
   }
-  for (const field of ['hosts', 'tcp', 'tls'] as const)
-    for (const [index, item] of (root.spec[field] ?? []).entries()) {
-      note(originOf(root, 'spec', field, index), 'spec', field, index);
-      const matches = typeof item === 'string' ? [] : (item.match ?? []);
-      for (const place of matches.keys())
-        note(originOf(root, 'spec', field, index, 'match', place), 'spec', field, index, 'match', place);
-    }
-  const madeOf: MadeOf = { whole: originOf(root), parts };
+  for (const field of ['hosts', 'tcp', 'tls'] as const) note(originOf(root, 'spec', field), 'spec', field);
+  const madeOf: MadeOf = { whole: originOf(root), parts, sameFields: true };
   return { ...root, spec: { ...root.spec, http }, madeOf };
 }
 
