@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest';
+import { worldOfYaml } from '../../test/support/world.ts';
 import { allocateClusterIps } from './kube-service.ts';
 
 const keys = Array.from({ length: 200 }, (_unused, index) => `shop/service-${index}`);
@@ -26,4 +27,32 @@ test('allocateClusterIps: where hashes meet the first in sorted order keeps its 
   expect(new Set(allocated.values()).size).toBe(allocated.size);
   expect(allocated.size).toBe(5);
   expect(allocateClusterIps([...many].reverse(), new Set(), range)).toEqual(allocated);
+});
+
+test('serviceOfKubeService: what chooses among endpoints, and who may be behind it (C2.08, partly C2.07)', () => {
+  const of = (spec: string, annotations = '', namespace = '') =>
+    worldOfYaml(`
+apiVersion: v1
+kind: Namespace
+metadata: {name: default, annotations: {${namespace}}}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: a, annotations: {${annotations}}}
+spec: {ports: [{port: 80}]${spec}}
+`).service('a.default.svc.cluster.local');
+  const annotation = (value: string): string => `networking.istio.io/traffic-distribution: ${value}`;
+  expect(of('')?.trafficDistribution).toBeUndefined();
+  expect(of(', trafficDistribution: PreferClose')?.trafficDistribution).toBe('PreferSameZone');
+  expect(of(', trafficDistribution: PreferSameNode', annotation('PreferClose'))?.trafficDistribution).toBe(
+    'PreferSameNode',
+  );
+  expect(of('', annotation('preferclose'), annotation('PreferSameNode'))?.trafficDistribution).toBe(
+    'PreferSameZone',
+  );
+  expect(of('', '', annotation('PreferSameNode'))?.trafficDistribution).toBe('PreferSameNode');
+  expect(of('', annotation('Any'), annotation('PreferSameNode'))?.trafficDistribution).toBeUndefined();
+  expect(of(', internalTrafficPolicy: Local')?.isNodeLocal).toBe(true);
+  expect(of('', 'networking.istio.io/exportTo: "a, b"')?.exportTo).toEqual(['a', 'b']);
+  expect(of('', 'alpha.istio.io/kubernetes-serviceaccounts: "x,y"')?.serviceAccounts).toEqual(['x', 'y']);
 });
