@@ -23,6 +23,7 @@ export function hostCandidates(
   const names = namesOf(mesh, from, host);
   const found = [
     ...otherPorts(mesh, names, port),
+    ...unseenServices(mesh, from, names, port),
     ...otherNamespaces(mesh, from, host),
     ...unboundRules(mesh, from, names),
   ];
@@ -30,12 +31,13 @@ export function hostCandidates(
     .flatMap(({ domains }) => domains)
     .filter((domain) => domain !== '*' && withoutPort(domain) !== host)
     .map((domain) => withoutPort(domain.toLowerCase()));
+  if (found.length > 0) return found;
   // A short name is compared with the short names of its namespace.
   const short = host.includes('.')
     ? []
     : mesh.services.filter(({ namespace }) => namespace === from.namespace).map(({ name }) => name);
   const near = nearest(host, [...known, ...short, ...mesh.services.map(({ hostname }) => hostname)]);
-  return [...found, ...near.map((name): Candidate => ({ text: `the nearest host is ${name}`, sources: [] }))];
+  return near.map((name): Candidate => ({ text: `the nearest host is ${name}`, sources: [] }));
 }
 
 /** For a request that no rule of its host takes: the rules of which only one clause missed, and the nearest paths. */
@@ -141,6 +143,40 @@ function otherPorts(mesh: MeshView, names: readonly string[], port: number): rea
       text: `${service.hostname} has no port ${port}, but ${portsText(service)}`,
       sources: sourceOfService(mesh, service),
     }));
+}
+
+/** Services that are there, but not for this client. */
+function unseenServices(
+  mesh: MeshView,
+  from: Workload,
+  names: readonly string[],
+  port: number,
+): readonly Candidate[] {
+  const { namespace } = from;
+  const sidecars = mesh
+    .objects('Sidecar')
+    .filter((sidecar) => sidecar.namespace === namespace || sidecar.namespace === mesh.rootNamespace)
+    .filter(({ spec }) => ((spec as { egress?: readonly unknown[] } | undefined)?.egress ?? []).length > 0);
+  return mesh.services
+    .filter((service) => names.includes(service.hostname))
+    .filter(({ ports }) => ports.some(({ servicePort }) => servicePort === port))
+    .flatMap((service): readonly Candidate[] => {
+      const { hostname, exportTo } = service;
+      const isExported = exportTo.some(
+        (to) => to === '*' || to === namespace || (to === '.' && service.namespace === namespace),
+      );
+      if (!isExported)
+        return [
+          {
+            text: `${hostname} is exported to ${exportTo.join(', ')} only, and this is ${namespace}`,
+            sources: sourceOfService(mesh, service),
+          },
+        ];
+      return sidecars.map((sidecar) => ({
+        text: `Sidecar ${sidecar.namespace}/${sidecar.name} does not import ${hostname} for this client`,
+        sources: [sidecar.locate(['spec', 'egress'])],
+      }));
+    });
 }
 
 function otherNamespaces(mesh: MeshView, from: Workload, host: string): readonly Candidate[] {

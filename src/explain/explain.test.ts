@@ -191,6 +191,21 @@ spec: { hosts: [shop.example], ${more} http: [{ route: [{ destination: { host: a
     expect(exported.outcome.candidates[0]?.sources[0]?.field).toBe('spec.exportTo');
   });
 
+  test('a service that a Sidecar does not import', async () => {
+    const yaml = `${services}
+---
+apiVersion: networking.istio.io/v1
+kind: Sidecar
+metadata: { name: narrow }
+spec: { egress: [{ hosts: ['other/*'] }] }`;
+    const { outcome } = await explained(yaml, { url: 'http://api/', from: 'web' });
+    expect(outcome.kind).toBe('passthrough');
+    expect(outcome.candidates.map(({ text }) => text)).toEqual([
+      'Sidecar default/narrow does not import api.default.svc.cluster.local for this client',
+    ]);
+    expect(outcome.candidates[0]?.sources[0]?.field).toBe('spec.egress');
+  });
+
   test('plain text to pods that ask for mutual TLS', async () => {
     const yaml = `${services}
 ---

@@ -150,9 +150,10 @@ function targetLines(
   if (!picked) return layOut(rows, indent, style);
   rows.push(...settingRows(target.settings, style));
   const [first] = endpoints;
-  if (isInbound && target.failure === null)
-    rows.push({ label: 'app', text: first?.address ?? '', place: '' });
-  else if (isPassthrough(cluster))
+  if (isInbound && target.failure === null) {
+    const doubt = isPassthrough(cluster) ? ` (${first?.reason ?? ''})` : '';
+    rows.push({ label: 'app', text: `${first?.address ?? ''}${doubt}`, place: '' });
+  } else if (isPassthrough(cluster))
     rows.push({
       label: 'endpoint',
       text: `${first?.address ?? ''}: where the client wanted to go`,

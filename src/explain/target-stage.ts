@@ -128,7 +128,10 @@ function originalDestination({ connection, walk }: Pass, cluster: Cluster): Prox
     address: to.text,
     pod: workload === undefined ? '' : `${workload.name}.${workload.namespace}`,
     state: 'in',
-    reason: 'the original destination',
+    reason:
+      cluster.name === inboundPassthroughCluster
+        ? 'no Service names this port of the pod: nothing may listen there'
+        : 'the original destination',
     priority: 0,
     weight: 1,
     locality: '',
