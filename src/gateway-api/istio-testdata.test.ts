@@ -9,7 +9,7 @@ import type { DiscoveredEntry } from '../../test/support/gateway-api-objects.ts'
 import type { TheirObject } from '../../test/support/istio-objects.ts';
 import { configOf, theirObjectOf } from '../../test/support/istio-objects.ts';
 import { istioTestdata, reportFamily } from '../../test/support/istio-testdata.ts';
-import { keyPair } from '../../test/support/key-pair.ts';
+import { withKeyPair } from '../../test/support/key-pair.ts';
 import type { Config } from '../config/config.ts';
 import { kindKey, kubeGatewayKind } from '../config/config.ts';
 import type { HeaderModifier, KubeGatewayConfig, RouteConfig } from '../config/gateway-api-types.ts';
@@ -265,14 +265,6 @@ function sortedJson(value: unknown): string {
         : part,
     ) ?? 'nothing'
   );
-}
-
-/** Private keys were taken out of the data: a pair of ours stands for each. */
-function withKeyPair(object: TheirObject): TheirObject {
-  const { stringData } = object as { readonly stringData?: Readonly<Record<string, string>> };
-  if (stringData?.['tls.key']?.startsWith('private key taken out') !== true) return object;
-  const { certificate, key } = keyPair();
-  return { ...object, stringData: { ...stringData, 'tls.crt': certificate, 'tls.key': key } } as TheirObject;
 }
 
 function discovered(): readonly DiscoveredEntry[] {

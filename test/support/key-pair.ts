@@ -1,5 +1,6 @@
 // A private key and a certificate that it signed itself, made when they are asked for.
 import { generateKeyPairSync, sign } from 'node:crypto';
+import type { TheirObject } from './istio-objects.ts';
 
 export interface KeyPair {
   readonly certificate: string;
@@ -12,6 +13,14 @@ let known: KeyPair | undefined;
 export function keyPair(): KeyPair {
   known ??= makeKeyPair();
   return known;
+}
+
+/** Private keys were taken out of the data: a pair of ours stands for each. */
+export function withKeyPair(object: TheirObject): TheirObject {
+  const { stringData } = object as { readonly stringData?: Readonly<Record<string, string>> };
+  if (stringData?.['tls.key']?.startsWith('private key taken out') !== true) return object;
+  const { certificate, key } = keyPair();
+  return { ...object, stringData: { ...stringData, 'tls.crt': certificate, 'tls.key': key } } as TheirObject;
 }
 
 function makeKeyPair(): KeyPair {
