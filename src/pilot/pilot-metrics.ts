@@ -12,6 +12,8 @@ export interface Gauges {
   readonly queue: () => number;
   /** Listeners of connected proxies that several services ask for, by metric. */
   readonly conflicts: () => Readonly<Record<string, number>>;
+  /** Servers of Gateways that some connected gateway leaves out. */
+  readonly leftOutServers: () => number;
 }
 
 export class PilotMetrics {
@@ -44,6 +46,11 @@ export class PilotMetrics {
       'pilot_conflict_outbound_listener_tcp_over_current_tcp',
       'Listeners on which two services ask for the same connections; the older one has them.',
       () => gauges.conflicts()['pilot_conflict_outbound_listener_tcp_over_current_tcp'] ?? 0,
+    );
+    m.gauge(
+      'pilot_total_rejected_configs',
+      'Servers of Gateways that connected gateways leave out, for others stand in their place.',
+      gauges.leftOutServers,
     );
     this.clients = m.gauge('pilot_xds', 'Connected proxies, by Istio version.');
     this.pushes = m.counter('pilot_xds_pushes', 'Responses sent, by type.');

@@ -9,7 +9,7 @@ import { Graph } from '../collections/index.ts';
 import type { MeshConfig } from '../config/mesh-config.ts';
 import { defaultMeshConfig } from '../config/mesh-config.ts';
 import type { ConfigChange, ConfigStore } from '../config/store.ts';
-import type { ProxyNode } from '../model/proxy-node.ts';
+import type { ProxyNode, ProxyType } from '../model/proxy-node.ts';
 import { clusters, endpoints, extensionConfigs, listeners, routes } from '../translate/index.ts';
 import type { ProxyScope } from '../translate/resource.ts';
 import { proxyScope } from '../translate/scope.ts';
@@ -19,6 +19,7 @@ import { defaultRate } from '../xds/server/rate-limit.ts';
 import { originsIn } from './blame.ts';
 import { DebugServer } from './debug/debug-server.ts';
 import type { RejectedResources } from './delivery.ts';
+import { LeftOutServers, leftOutServers } from './left-out-servers.ts';
 import { PilotMetrics } from './pilot-metrics.ts';
 import { ProxyConnection } from './proxy-connection.ts';
 import { parseProxyNode } from './proxy-node.ts';
@@ -103,6 +104,7 @@ export class PilotServer implements Pilot {
   readonly #disposals: (() => void)[] = [];
   #versionInfo: string;
   readonly #refusalsTold = new RecentlyTold(refusalSilenceMs);
+  readonly #leftOut = new LeftOutServers();
   #pushes = 0;
 
   constructor(options: PilotOptions) {
@@ -123,6 +125,7 @@ export class PilotServer implements Pilot {
       virtualServices: () => options.store.list('VirtualService').length,
       queue: () => this.#queue.size,
       conflicts: () => conflictCounts(this.world, this.connectedProxies()),
+      leftOutServers: () => leftOutServers(this.world, this.connectedProxies('router')).length,
     });
     this.world = new PilotWorld(this.graph, options.meshConfig ?? defaultMeshConfig);
     this.resources = new Resources({
@@ -183,8 +186,9 @@ export class PilotServer implements Pilot {
   }
 
   /** Proxies and what of them counts; one for which translation has failed is told of elsewhere. */
-  connectedProxies(): readonly ConnectedProxy[] {
+  connectedProxies(type?: ProxyType): readonly ConnectedProxy[] {
     return [...this.connections].flatMap(({ node }) => {
+      if (type !== undefined && node.type !== type) return [];
       const scope = unlessFailed(() => this.resources.scope(node));
       return scope === undefined ? [] : [{ id: `${node.podName}.${node.namespace}`, scope }];
     });
@@ -222,6 +226,7 @@ export class PilotServer implements Pilot {
         this.connections.add(connection);
         this.metrics.clients.add(1, { version: connection.node.istioVersion });
         this.#logger.info(`ADS: new connection ${stream.id} from ${stream.peer}`);
+        if (connection.node.type === 'router') this.#tellLeftOut();
         return connection;
       },
     });
@@ -264,6 +269,13 @@ export class PilotServer implements Pilot {
     const more = request.configs.size > 3 ? ` and ${request.configs.size - 3} more` : '';
     this.#logger.debug(`push ${this.#versionInfo} to ${this.connections.size} proxies: ${changed}${more}`);
     for (const connection of this.connections) this.#queue.enqueue(connection, request);
+    this.#tellLeftOut();
+  }
+
+  /** Gateways' servers that cannot be served: nothing else says so. */
+  #tellLeftOut(): void {
+    const gateways = this.connectedProxies('router');
+    for (const line of this.#leftOut.news(this.options.store, this.world, gateways)) this.#logger.warn(line);
   }
 
   #pushTo(connection: ProxyConnection, request: PushRequest): Promise<void> | void {

@@ -42,6 +42,13 @@ test('mergedGateways: the listener’s port is the one that the gateway’s Serv
   ).toEqual([':8080 http default/a http.8080', ':81 http default/a http.81', ':82 http default/a http.82']);
 });
 
+test('mergedGateways: who cannot share a port is told of the one that it names, and of the pod’s (C7.02, C7.03)', () => {
+  const ports = '{ name: http2, port: 80, targetPort: 8080 }, { name: more, port: 81, targetPort: 8080 }';
+  expect(merged(service('gw', ports), gateway('a', `${http(80)}, ${server(81, 'TCP')}`)).dropped).toEqual([
+    'port 81 (8080 of the pod) is HTTP already, it cannot be TCP, too',
+  ]);
+});
+
 test('mergedGateways: a Service may opt out of port translation (C7.02)', () => {
   const optedOut = service(
     'gw',

@@ -195,12 +195,14 @@ function routeNameOf(
 
 /** Adds the server to its listener; the reason where it cannot be. */
 function join(groups: Map<string, Group>, server: GatewayServer, tlsHosts: Set<string>): string | undefined {
-  const { bind, listenerPort, kind, protocol, routeName } = server;
+  const { bind, servicePort, listenerPort, kind, protocol, routeName } = server;
+  const port =
+    servicePort === listenerPort ? `${servicePort}` : `${servicePort} (${listenerPort} of the pod)`;
   if (server.tls !== undefined) {
     const keys = server.hosts.map((host) => `${listenerPort}/${bind}/${host}`);
     const twice = keys.findIndex((key) => tlsHosts.has(key));
     if (twice >= 0)
-      return `an earlier server of port ${listenerPort} has TLS settings for ${server.hosts[twice]} already`;
+      return `an earlier server of port ${port} has TLS settings for ${server.hosts[twice]} already`;
     for (const key of keys) tlsHosts.add(key);
   }
   const key = `${bind}/${listenerPort}`;
@@ -210,11 +212,11 @@ function join(groups: Map<string, Group>, server: GatewayServer, tlsHosts: Set<s
     groups.set(key, group);
   }
   if (group.plain !== undefined && !(isHttp(group.plain) && kind === 'http')) {
-    if (group.plain === protocol) return `port ${listenerPort} has a ${protocol} server already`;
-    return `port ${listenerPort} is ${group.plain} already, it cannot be ${protocol}, too`;
+    if (group.plain === protocol) return `port ${port} has a ${protocol} server already`;
+    return `port ${port} is ${group.plain} already, it cannot be ${protocol}, too`;
   }
   if (kind === 'https' && group.servers.some((other) => other.routeName === routeName))
-    return `port ${listenerPort} has a server with the port name of this one already`;
+    return `port ${port} has a server with the port name of this one already`;
   if (kind === 'http' || kind === 'tcp') group.plain ??= protocol;
   group.servers.push(server);
   return undefined;
