@@ -4,6 +4,7 @@ import { TypedExtensionConfigSchema } from '../../api/gen/envoy/config/core/v3/e
 import type { EnvoyPatch } from '../../config/envoy-filter/select.ts';
 import type { ProxyScope, ResourceKind } from '../resource.ts';
 import type { World } from '../world.ts';
+import type { PatchGroup } from './patches.ts';
 import { patchesOf, valueOf } from './patches.ts';
 
 export interface ExtensionConfigInput {
@@ -27,9 +28,11 @@ export const extensionConfigs: ResourceKind<ExtensionConfigInput, typeof TypedEx
   },
 };
 
+const group: PatchGroup = { name: 'extension-configs', applyTo: ['EXTENSION_CONFIG'] };
+
 function inputs(world: World, scope: ProxyScope): ReadonlyMap<string, ExtensionConfigInput> {
   const found = new Map<string, ExtensionConfigInput>();
-  for (const envoyPatch of patchesOf(world, scope, ['EXTENSION_CONFIG'])) {
+  for (const envoyPatch of patchesOf(world, scope, group)) {
     if (envoyPatch.operation !== 'ADD') continue;
     const name = (envoyPatch.value as { readonly name?: unknown } | undefined)?.name;
     if (typeof name === 'string' && !found.has(name)) found.set(name, { name, envoyPatch });

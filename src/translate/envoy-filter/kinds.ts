@@ -20,15 +20,22 @@ import {
 } from './listener-patches.ts';
 import type { AddedInput, PatchNotes } from './patched-kind.ts';
 import { patchedKind, withAdded } from './patched-kind.ts';
+import type { PatchGroup } from './patches.ts';
 import { addsIn, isMerge, patchesOf } from './patches.ts';
 import type { GatewayPorts } from './route-patches.ts';
 import { matchesRouteConfiguration, patchRouteConfiguration, routeApplyTo } from './route-patches.ts';
+
+const clusterGroup: PatchGroup = { name: 'clusters', applyTo: ['CLUSTER'] };
+const routeGroup: PatchGroup = { name: 'routes', applyTo: routeApplyTo };
+/** Inbound routes stand in listeners. */
+const listenerGroup: PatchGroup = { name: 'listeners', applyTo: [...listenerApplyTo, ...routeApplyTo] };
+const addedListenerGroup: PatchGroup = { name: 'added-listeners', applyTo: ['LISTENER'] };
 
 export function patchedClusters(
   kind: ResourceKind<ClusterInput, typeof ClusterSchema>,
 ): ResourceKind<(ClusterInput & PatchNotes<never>) | AddedInput, typeof ClusterSchema> {
   const patches = (world: World, scope: ProxyScope): readonly EnvoyPatch[] =>
-    patchesOf(world, scope, ['CLUSTER']);
+    patchesOf(world, scope, clusterGroup);
   const patched = patchedKind<ClusterInput, never, typeof ClusterSchema>(kind, {
     patches,
     select(_world, scope, name, input, all) {
@@ -46,7 +53,7 @@ export function patchedListeners(
   kind: ResourceKind<ListenerInput, typeof ListenerSchema>,
 ): ResourceKind<(ListenerInput & PatchNotes<readonly RoutePatchesOf[]>) | AddedInput, typeof ListenerSchema> {
   const patched = patchedKind<ListenerInput, readonly RoutePatchesOf[], typeof ListenerSchema>(kind, {
-    patches: (world, scope) => patchesOf(world, scope, [...listenerApplyTo, ...routeApplyTo]),
+    patches: (world, scope) => patchesOf(world, scope, listenerGroup),
     select(_world, scope, _name, input, patches) {
       const context = listenerContext(scope, input);
       const near = patches.filter(
@@ -72,7 +79,7 @@ export function patchedListeners(
   return withAdded(
     patched,
     (world, scope) => {
-      const added = addedByName(scope, patchesOf(world, scope, ['LISTENER']));
+      const added = addedByName(scope, patchesOf(world, scope, addedListenerGroup));
       // As in Istio; validation says so.
       return new Map([...added].filter(([name]) => name !== ''));
     },
@@ -84,7 +91,7 @@ export function patchedRoutes(
   kind: ResourceKind<RouteConfigurationInput, typeof RouteConfigurationSchema>,
 ): ResourceKind<RouteConfigurationInput & PatchNotes<never>, typeof RouteConfigurationSchema> {
   return patchedKind<RouteConfigurationInput, never, typeof RouteConfigurationSchema>(kind, {
-    patches: (world, scope) => patchesOf(world, scope, routeApplyTo),
+    patches: (world, scope) => patchesOf(world, scope, routeGroup),
     select(world, scope, name, _input, patches) {
       const isGateway = scope.node.type === 'router';
       const context = isGateway ? 'GATEWAY' : 'SIDECAR_OUTBOUND';

@@ -17,20 +17,28 @@ export function envoyFiltersNear(world: World, namespace: string): readonly Envo
   return [...world.envoyFilters(rootNamespace), ...own];
 }
 
-/** The patches of one proxy in their order; with `applyTo` only those. */
-export function patchesOf(
-  world: World,
-  scope: ProxyScope,
-  applyTo: readonly ApplyTo[],
-): readonly EnvoyPatch[] {
-  const all = world.derive(`envoy-patches/${scope.key}`, () => {
+/** A group of patches that are asked for together; the name is that of the group. */
+export interface PatchGroup {
+  readonly name: string;
+  readonly applyTo: readonly ApplyTo[];
+}
+
+/** The patches of one proxy, of one group, in their order. */
+export function patchesOf(world: World, scope: ProxyScope, group: PatchGroup): readonly EnvoyPatch[] {
+  // Asked once a resource: the group is filtered out once.
+  return world.derive(`envoy-patches/${group.name}/${scope.key}`, () =>
+    allPatches(world, scope).filter(({ applyTo }) => group.applyTo.includes(applyTo)),
+  );
+}
+
+function allPatches(world: World, scope: ProxyScope): readonly EnvoyPatch[] {
+  return world.derive(`envoy-patches/${scope.key}`, () => {
     const { namespace, labels, istioVersion, metadata = {} } = scope.node;
     const filters = envoyFiltersNear(world, namespace);
     if (filters.length === 0) return [];
     const { rootNamespace } = world.meshConfig();
     return selectPatches(filters, rootNamespace, { namespace, labels, istioVersion, metadata });
   });
-  return all.length === 0 ? all : all.filter((patch) => applyTo.includes(patch.applyTo));
 }
 
 export function matchesContext(patch: EnvoyPatch, context: PatchContext): boolean {
