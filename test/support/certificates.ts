@@ -10,7 +10,7 @@ export interface Certificate {
 }
 
 export interface Authority extends Certificate {
-  /** A certificate of this authority for these DNS names, the first of which is its subject. */
+  /** A certificate of this authority for these DNS names and URIs, the first (a name) being its subject. */
   issue(...names: readonly [string, ...string[]]): Certificate;
 }
 
@@ -29,7 +29,7 @@ export function createAuthority(directory: string, name: string): Authority {
       const file = first.replaceAll('*', 'any');
       writeFileSync(
         at(`${file}.ext`),
-        `subjectAltName=${[first, ...more].map((each) => `DNS:${each}`).join()}\n`,
+        `subjectAltName=${[first, ...more].map((each) => `${each.includes('://') ? 'URI' : 'DNS'}:${each}`).join()}\n`,
       );
       const request = ['-keyout', at(`${file}.key`), '-out', at(`${file}.csr`), '-subj', `/CN=${first}`];
       openssl('req', ...newKey.slice(0, -2), ...request);
