@@ -84,6 +84,14 @@ describe('the kinds of the Gateway API', () => {
     expect(complaints(gateway(listener)).join('\n')).toContain(expected);
   });
 
+  test('validateKubeGateway: a waypoint is said to have no effect', () => {
+    const waypoint = gateway('{name: mesh, port: 15008, protocol: HBONE}').replace(
+      'istio,',
+      'istio-waypoint,',
+    );
+    expect(complaints(waypoint).join()).toContain('waypoints belong to ambient mode');
+  });
+
   test('validateBackendTlsPolicy: where the CA comes from must be said once (partly C14.02)', () => {
     const policy = (validation: string): readonly string[] =>
       complaints(

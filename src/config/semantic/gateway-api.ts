@@ -12,9 +12,20 @@ import { isDnsLabel, isDnsSubdomain } from '../metadata.ts';
 import { Checker, each } from './checker.ts';
 import type { Validator } from './validator.ts';
 
+const ambientClasses: ReadonlySet<string> = new Set([
+  'istio-waypoint',
+  'istio-east-west',
+  'istio-agentgateway',
+  'istio-agentgateway-waypoint',
+]);
+
 export const validateKubeGateway: Validator = (object, _meta, report) => {
   const spec = object['spec'] as KubeGatewaySpec;
   const checker = new Checker(report, ['spec']);
+  if (ambientClasses.has(spec.gatewayClassName))
+    checker
+      .at('gatewayClassName')
+      .warn('has no effect yet: waypoints belong to ambient mode, which has no sidecars', 'no-effect');
   checkListeners(spec.listeners, checker.at('listeners'));
   checkAddresses(spec, checker.at('addresses'));
   const ports = new Set<number>();
