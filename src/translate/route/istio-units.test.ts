@@ -65,8 +65,8 @@ const checks: Readonly<Record<string, Check>> = {
   ],
   'pilot/pkg/model.MergeGateways': (
     { gwConfig }: { gwConfig: readonly Partial<TheirObject>[] },
-    { serversForRouteNum }: { serversForRouteNum: Record<string, number> },
-  ) => [routesOfGateways(gwConfig), serversForRouteNum],
+    { mergedServersNum, serverNum, serversForRouteNum }: MergedCounts,
+  ) => [countsOfGateways(gwConfig), { mergedServersNum, serverNum, serversForRouteNum }],
   'pilot/pkg/model.ResolveGatewayName': (
     { gateway, namespace }: { gateway: string; namespace: string },
     { resolved }: { resolved: string },
@@ -161,14 +161,30 @@ describe.skipIf(folder === undefined)('istio-testdata: units', () => {
   });
 });
 
-/** Route name -> how many servers share it; the Gateways have been selected already. */
-function routesOfGateways(gateways: readonly Partial<TheirObject>[]): Record<string, number> {
+interface MergedCounts {
+  /** Ports by address and protocol, HTTP's counting as one. */
+  readonly mergedServersNum: number;
+  readonly serverNum: number;
+  /** Route name -> how many servers share it. */
+  readonly serversForRouteNum: Readonly<Record<string, number>>;
+}
+
+/** The Gateways have been selected already. */
+function countsOfGateways(gateways: readonly Partial<TheirObject>[]): MergedCounts {
   const world = worldOf(gateways.map(gatewayOf));
-  const counts: Record<string, number> = {};
-  for (const { servers } of mergedGateways(world, proxyScope(world, proxyNode(gatewayPod))).listeners)
-    for (const { routeName } of servers)
-      if (routeName !== '') counts[routeName] = (counts[routeName] ?? 0) + 1;
-  return counts;
+  const { listeners } = mergedGateways(world, proxyScope(world, proxyNode(gatewayPod)));
+  const servers = listeners.flatMap((listener) => listener.servers);
+  const ports = servers.map(({ bind, listenerPort, kind, protocol }) =>
+    [bind, listenerPort, kind === 'http' ? kind : protocol].join('|'),
+  );
+  const routeNames = servers.map(({ routeName }) => routeName).filter((name) => name !== '');
+  return {
+    mergedServersNum: new Set(ports).size,
+    serverNum: servers.length,
+    serversForRouteNum: Object.fromEntries(
+      routeNames.map((name) => [name, routeNames.filter((other) => other === name).length]),
+    ),
+  };
 }
 
 /** For every proxy. */
