@@ -171,7 +171,6 @@ const unbuiltFields = [
   'caCertificates',
   'certificates',
   'configSources',
-  'defaultTrafficPolicy',
   'discoverySelectors',
   'enableEnvoyAccessLogService',
   'hboneIdleTimeout',

@@ -119,6 +119,9 @@ h2UpgradePolicy: UPGRADE
 tcpKeepalive: {probes: 3, time: 30s}
 localityLbSetting: {failoverPriority: [zone]}
 inboundTrafficPolicy: {mode: LOCALHOST}
+zoneAwareLbSetting: {minClusterSize: 2}
+defaultTrafficPolicy: {connectionPool: {tcp: {maxConnections: 5}}}
+serviceSettings: [{settings: {clusterLocal: true}, hosts: ['*.a']}, {hosts: ['kubernetes.default.svc.cluster.local']}]
 outboundTrafficPolicy: {mode: ALLOW_ANY_DYNAMIC_DNS}
 `);
   expect(findings).toEqual([]);
@@ -131,6 +134,14 @@ outboundTrafficPolicy: {mode: ALLOW_ANY_DYNAMIC_DNS}
     tcpKeepalive: { probes: 3, time: '30s' },
     localityLbSetting: { enabled: true, failoverPriority: ['zone'] },
     inboundTrafficPolicy: 'LOCALHOST',
+    zoneAwareLbSetting: { minClusterSize: 2 },
+    defaultTrafficPolicy: { connectionPool: { tcp: { maxConnections: 5 } } },
+    clusterLocalHosts: [
+      { host: '*.a', isLocal: true },
+      { host: 'kubernetes.default.svc.cluster.local', isLocal: false },
+      { host: '*.kube-system.svc.cluster.local', isLocal: true },
+      { host: 'istiod.istio-system.svc.cluster.local', isLocal: true },
+    ],
     outboundTrafficPolicy: 'ALLOW_ANY_DYNAMIC_DNS',
   });
 });

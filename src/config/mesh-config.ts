@@ -47,6 +47,11 @@ export interface MeshConfig {
   readonly tcpKeepalive?: TcpKeepalive;
   /** Of services whose DestinationRule has none. */
   readonly localityLbSetting: NonNullable<LoadBalancer['localityLbSetting']>;
+  /** Of connections to every service, where its DestinationRule leaves the block out; the pool also of what passes through. */
+  readonly defaultTrafficPolicy?: Pick<
+    NonNullable<DestinationRuleSpec['trafficPolicy']>,
+    'connectionPool' | 'outlierDetection'
+  >;
   /** Before localityLbSetting, of services whose DestinationRule has neither. */
   readonly zoneAwareLbSetting?: {
     readonly enabled?: boolean | undefined;

@@ -21,6 +21,7 @@ export interface WrittenUpstream {
   readonly tcpKeepalive?: TcpKeepalive;
   readonly localityLbSetting?: LocalityLbSetting;
   readonly zoneAwareLbSetting?: NonNullable<MeshConfig['zoneAwareLbSetting']>;
+  readonly defaultTrafficPolicy?: NonNullable<MeshConfig['defaultTrafficPolicy']>;
   readonly serviceSettings?: readonly {
     readonly settings?: { readonly clusterLocal?: boolean };
     readonly hosts?: readonly string[];
@@ -61,6 +62,8 @@ export const upstreamSchemas: Readonly<Record<string, Schema>> = {
     failoverPriority: texts,
   }),
   zoneAwareLbSetting: zoneAwareLbSchema,
+  // Its structure is a DestinationRule's: mesh-traffic-policy.ts.
+  defaultTrafficPolicy: { type: 'any' },
   serviceSettings: {
     type: 'array',
     items: object({ settings: object({ clusterLocal: { type: 'boolean' } }), hosts: texts }),
@@ -111,6 +114,7 @@ export function upstreamOverDefaults(
   | 'tcpKeepalive'
   | 'localityLbSetting'
   | 'zoneAwareLbSetting'
+  | 'defaultTrafficPolicy'
   | 'inboundTrafficPolicy'
   | 'clusterLocalHosts'
 > {
@@ -123,6 +127,7 @@ export function upstreamOverDefaults(
     ...(tcpKeepalive === undefined ? {} : { tcpKeepalive }),
     // Written fields replace single ones of the default, as protobuf merges.
     localityLbSetting: { ...base.localityLbSetting, ...mesh.localityLbSetting },
+    ...(mesh.defaultTrafficPolicy === undefined ? {} : { defaultTrafficPolicy: mesh.defaultTrafficPolicy }),
     ...(mesh.zoneAwareLbSetting === undefined ? {} : { zoneAwareLbSetting: mesh.zoneAwareLbSetting }),
     inboundTrafficPolicy: mesh.inboundTrafficPolicy?.mode ?? base.inboundTrafficPolicy,
     clusterLocalHosts: clusterLocalHosts(mesh.serviceSettings ?? [], base.clusterLocalHosts),

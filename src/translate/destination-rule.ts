@@ -126,13 +126,14 @@ export function destinationRuleFor(
  * The policy of one service port, for one subset or (undefined) the whole service.
  * portLevelSettings replace the whole policy for their port, nothing is inherited. A subset's policy
  * overlays the host's block by block; its portLevelSettings replace once more, but leave the host's
- * tunnel, proxyProtocol and retryBudget, which they cannot hold. Source: Istio DestinationRule reference,
+ * tunnel, proxyProtocol and retryBudget, which they cannot hold. Under the host's stands the mesh's. Source: Istio DestinationRule reference,
  * `MergeSubsetTrafficPolicy`.
  */
 export function layerPolicy(
   rule: EffectiveDestinationRule | undefined,
   servicePort: number,
   subset?: Subset,
+  mesh: MeshConfig['defaultTrafficPolicy'] = {},
 ): LayeredPolicy {
   const layers = [rule?.trafficPolicy, subset?.trafficPolicy];
   const policy: Record<string, unknown> = {};
@@ -141,11 +142,15 @@ export function layerPolicy(
     policy[block] = value;
     origins[block] = origin;
   };
-  for (const layer of layers) {
+  for (const [index, layer] of layers.entries()) {
+    // What the host's policy leaves out is the mesh's; a subset goes over both.
+    if (index === 1)
+      for (const block of ['connectionPool', 'outlierDetection'] as const)
+        if (mesh[block] !== undefined) policy[block] ??= mesh[block];
     if (layer === undefined) continue;
     const ports = layer.policy.portLevelSettings ?? [];
-    const index = ports.findIndex((entry) => entry.port?.number === servicePort);
-    const portLevel = ports[index];
+    const at = ports.findIndex((entry) => entry.port?.number === servicePort);
+    const portLevel = ports[at];
     for (const block of policyBlocks) {
       const value = layer.policy[block];
       if (portLevel !== undefined && isPortLevelBlock(block)) {

@@ -193,8 +193,8 @@ function buildBuiltIn(input: BuiltInClusterInput): Built<typeof ClusterSchema> {
     altStatName: `${name};`,
     clusterDiscoveryType: { case: 'type', value: Cluster_DiscoveryType.ORIGINAL_DST },
     lbPolicy: Cluster_LbPolicy.CLUSTER_PROVIDED,
-    ...connectionOptions(undefined, input.defaults),
-    circuitBreakers: circuitBreakers(),
+    ...connectionOptions(input.defaults.connectionPool, input.defaults),
+    circuitBreakers: circuitBreakers(input.defaults.connectionPool),
     typedExtensionProtocolOptions: passthroughProtocolOptions(),
     ...(isInbound ? { upstreamBindConfig: bindConfig(input.addressFamily) } : filters),
   });

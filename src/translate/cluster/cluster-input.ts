@@ -3,7 +3,7 @@ import type { MeshConfig, TcpKeepalive, TlsDefaults } from '../../config/mesh-co
 import type { ClusterName } from '../../model/cluster-name.ts';
 import type { Origin } from '../../model/origin.ts';
 import type { Endpoint, Protocol } from '../../model/service.ts';
-import type { LayeredPolicy } from '../destination-rule.ts';
+import type { ConnectionPool, LayeredPolicy } from '../destination-rule.ts';
 import type { LocalityLb } from '../endpoint/locality-lb.ts';
 import type { ConfigIdentity } from '../proto-values.ts';
 import type { ClientTls } from '../tls/upstream-tls.ts';
@@ -40,6 +40,8 @@ export type UpstreamSecurity =
 export interface UpstreamDefaults {
   readonly connectTimeoutMs: number;
   readonly tcpKeepalive?: TcpKeepalive;
+  /** Of clusters that stand for no service: PassthroughCluster. */
+  readonly connectionPool?: ConnectionPool;
 }
 
 export interface OutboundClusterInput {

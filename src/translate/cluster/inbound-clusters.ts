@@ -103,7 +103,12 @@ function receivedPolicy(
 ): { readonly policy: LayeredPolicy; readonly destinationRule?: ConfigIdentity } {
   const rule =
     service === undefined ? undefined : destinationRuleFor(world, scope, service.hostname, 'inbound');
-  const { policy, origins } = layerPolicy(rule, servicePort);
+  const { policy, origins } = layerPolicy(
+    rule,
+    servicePort,
+    undefined,
+    world.meshConfig().defaultTrafficPolicy,
+  );
   const sidecar = sidecarOf(world, scope);
   const own = ingress?.connectionPool ?? sidecar?.spec.inboundConnectionPool;
   const connectionPool = own ?? policy.connectionPool;

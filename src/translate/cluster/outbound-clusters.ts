@@ -45,8 +45,9 @@ export function outboundClusterNames(world: World, scope: ProxyScope): readonly 
   const passesOn = passesConnectionsOn(world, scope);
   return visibleServices(world, scope).flatMap((service) => {
     const rule = destinationRuleFor(world, scope, service.hostname);
-    const targets = targetsOf(scope.node.type, service, rule, false);
-    const passed = passesOn && !service.meshExternal ? targetsOf(scope.node.type, service, rule, true) : [];
+    const targets = targetsOf(world, scope.node.type, service, rule, false);
+    const passed =
+      passesOn && !service.meshExternal ? targetsOf(world, scope.node.type, service, rule, true) : [];
     return [...targets, ...passed].flatMap((target) =>
       isDns(target.discovery) && clusterEndpoints(world, scope, target).length === 0 ? [] : [nameOf(target)],
     );
@@ -67,7 +68,7 @@ export function outboundTarget(world: World, scope: ProxyScope, name: string): O
   if (port === undefined || !hasCluster(service, port, isSniDnat)) return undefined;
   const subset = subsetsOf(service, rule).find((each) => (each?.name ?? '') === parsed.subset);
   if (parsed.subset !== '' && subset === undefined) return undefined;
-  return targetOf(scope.node.type, service, port, subset, rule, isSniDnat);
+  return targetOf(world, scope.node.type, service, port, subset, rule, isSniDnat);
 }
 
 export function outboundClusterInput(
@@ -113,8 +114,13 @@ export function outboundClusterInput(
 }
 
 export function upstreamDefaults(world: World): UpstreamDefaults {
-  const { connectTimeoutMs, tcpKeepalive } = world.meshConfig();
-  return { connectTimeoutMs, ...(tcpKeepalive === undefined ? {} : { tcpKeepalive }) };
+  const { connectTimeoutMs, tcpKeepalive, defaultTrafficPolicy } = world.meshConfig();
+  const pool = defaultTrafficPolicy?.connectionPool;
+  return {
+    connectTimeoutMs,
+    ...(tcpKeepalive === undefined ? {} : { tcpKeepalive }),
+    ...(pool === undefined ? {} : { connectionPool: pool }),
+  };
 }
 
 /** Istio names a ServiceEntry's service by its host, as it may have several. */
@@ -134,6 +140,7 @@ function nameOf({ isSniDnat, name }: OutboundTarget): string {
 
 /** Of every port that has a cluster, the whole service first and then its subsets. */
 function targetsOf(
+  world: World,
   proxyType: ProxyType,
   service: Service,
   rule: EffectiveDestinationRule | undefined,
@@ -142,7 +149,9 @@ function targetsOf(
   const subsets = subsetsOf(service, rule);
   return service.ports
     .filter((port) => hasCluster(service, port, isSniDnat))
-    .flatMap((port) => subsets.map((subset) => targetOf(proxyType, service, port, subset, rule, isSniDnat)));
+    .flatMap((port) =>
+      subsets.map((subset) => targetOf(world, proxyType, service, port, subset, rule, isSniDnat)),
+    );
 }
 
 /** Undefined stands for the whole service. */
@@ -154,6 +163,7 @@ function subsetsOf(
 }
 
 function targetOf(
+  world: World,
   proxyType: ProxyType,
   service: Service,
   port: ServicePort,
@@ -162,7 +172,7 @@ function targetOf(
   isSniDnat: boolean,
 ): OutboundTarget {
   const { servicePort } = port;
-  const policy = layerPolicy(rule, servicePort, subset);
+  const policy = layerPolicy(rule, servicePort, subset, world.meshConfig().defaultTrafficPolicy);
   const passesThrough = policy.policy.loadBalancer?.simple === 'PASSTHROUGH';
   const found = discoveryOf(proxyType, service);
   const discovery = passesThrough && found !== 'DYNAMIC_DNS' ? 'ORIGINAL_DST' : found;

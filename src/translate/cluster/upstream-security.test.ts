@@ -180,3 +180,30 @@ test('connections: mesh-wide HTTP/2 for HTTP ports alone, keepalive of the mesh 
     upstreamConnectionOptions: { tcpKeepalive: { keepaliveProbes: 3, keepaliveTime: 9 } },
   });
 });
+
+test('defaultTrafficPolicy of the mesh: under the rule’s blocks, over no subset’s port, and for what passes through', () => {
+  const mesh = {
+    defaultTrafficPolicy: {
+      connectionPool: { tcp: { maxConnections: 5 } },
+      outlierDetection: { consecutive5xxErrors: 3 },
+    },
+  };
+  const limit = (yaml: string, cluster = name): unknown =>
+    (
+      clusterOf(yaml, cluster, { mesh }) as unknown as {
+        circuitBreakers: { thresholds: readonly { maxConnections: number }[] };
+      }
+    ).circuitBreakers.thresholds[0]?.maxConnections;
+  expect(limit(service())).toBe(5);
+  expect(limit(service(), 'PassthroughCluster')).toBe(5);
+  expect(clusterOf(service(), name, { mesh })).toMatchObject({ outlierDetection: { consecutive5xx: 3 } });
+  expect(limit(service() + rule('connectionPool: {tcp: {maxConnections: 6}}'))).toBe(6);
+  expect(
+    limit(service() + rule('portLevelSettings: [{port: {number: 80}, loadBalancer: {simple: RANDOM}}]')),
+  ).toBe(5);
+  const subset =
+    ', subsets: [{name: v1, trafficPolicy: {portLevelSettings: [{port: {number: 80}, loadBalancer: {simple: RANDOM}}]}}]';
+  expect(limit(service() + rule('loadBalancer: {simple: RANDOM}', subset), name.replace('||', '|v1|'))).toBe(
+    4_294_967_295,
+  );
+});

@@ -1,6 +1,7 @@
 // The endpoints of a proxy's EDS clusters (EDS).
 import { ClusterLoadAssignmentSchema } from '../../api/gen/envoy/config/endpoint/v3/endpoint_pb.js';
 import { outboundClusterNames, outboundTarget } from '../cluster/outbound-clusters.ts';
+import { layerPolicy } from '../destination-rule.ts';
 import type { ProxyScope, ResourceKind } from '../resource.ts';
 import type { World } from '../world.ts';
 import { clusterEndpoints } from './cluster-endpoints.ts';
@@ -31,7 +32,10 @@ export const endpoints: ResourceKind<LoadAssignmentInput, typeof ClusterLoadAssi
 function assignmentOf(world: World, scope: ProxyScope, name: string): Omit<LoadAssignmentInput, 'name'> {
   const target = outboundTarget(world, scope, name);
   if (target?.discovery !== 'EDS') return { endpoints: [] };
-  const localityLb = localityLbOf(scope.node, target.service, target.policy, world.meshConfig());
+  const { service, rule, port, subset } = target;
+  // The mesh's outlier detection makes nothing fail over: a rule must ask for that.
+  const written = layerPolicy(rule, port.servicePort, subset);
+  const localityLb = localityLbOf(scope.node, service, written, world.meshConfig());
   return {
     endpoints: clusterEndpoints(world, scope, target),
     ...(localityLb === undefined ? {} : { localityLb }),
