@@ -25,7 +25,8 @@ describe('matchers', () => {
 describe('explain', () => {
   for (const [conformanceCase, step] of allSteps()) {
     if (step.expect.decision === undefined) continue;
-    test(title('explain', conformanceCase, step), async () => {
+    // No rows: what explain says proves nothing about what a proxy does.
+    test(`[explain] ${conformanceCase.name} › ${step.name}`, async () => {
       judge('explain', conformanceCase, step, await decideByExplaining(conformanceCase, step));
     });
   }

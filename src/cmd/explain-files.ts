@@ -134,7 +134,9 @@ function nodeOf(identity: NodeIdentity, as: FilesOptions['as']): ProxyNode {
   if (as === 'kubernetes') delete metadata['FAIRLEAD_WORKLOAD_CERTIFICATES'];
   // Istio's proxies are Istio's own build of Envoy, whose filters tell the other side what is spoken.
   const extensions = as === 'kubernetes' ? istioExtensions.map((name) => ({ name })) : [];
-  return parseProxyNode(create(NodeSchema, { id: formatNodeId(identity), metadata, extensions }));
+  const { region, zone, subzone } = identity.locality;
+  const locality = { region, zone, subZone: subzone };
+  return parseProxyNode(create(NodeSchema, { id: formatNodeId(identity), metadata, extensions, locality }));
 }
 
 function allocator(): () => { podIp: string; appAddress: string } {

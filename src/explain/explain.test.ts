@@ -111,6 +111,32 @@ describe('a request that gets there', () => {
     expect(all.outcome.failure).toMatchObject({ stage: 'fault', status: 418, flag: 'FI' });
   });
 
+  test('localities: the own one first, others stand by; what is not ready is out', async () => {
+    const pod = (name: string, app: string, zone: string, ready = 'True'): string => `apiVersion: v1
+kind: Pod
+metadata: { name: ${name}, labels: { app: ${app}, version: v1, istio-locality: r.${zone} } }
+spec: { containers: [{ name: app, image: app }] }
+status: { phase: Running, podIP: 10.7.0.${name.length}, conditions: [{ type: Ready, status: '${ready}' }] }`;
+    const yaml = [
+      ...services.split('\n---\n').filter((text) => text.includes('kind: Service')),
+      pod('client', 'web', 'a'),
+      pod('near', 'api', 'a'),
+      pod('far-off', 'api', 'b'),
+      pod('not-there', 'api', 'a', 'False'),
+      `apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: { name: api }
+spec: { host: api, trafficPolicy: { outlierDetection: { consecutive5xxErrors: 3 } } }`,
+    ].join('\n---\n');
+    const trace = await explained(yaml, { url: 'http://api/', from: 'client' });
+    expect(trace.outcome.summary).toBe('routed to api.default.svc.cluster.local:80 (1 endpoint)');
+    expect([...reasons(trace)].sort()).toEqual([
+      'far-off.default standby priority 1: only when priority 0 is not healthy',
+      'near.default in',
+      'not-there.default out not ready',
+    ]);
+  });
+
   test('a host that nobody knows is let out, and the nearest is named', async () => {
     const { outcome } = await explained(services, { url: 'http://api.other.example/', from: 'web' });
     expect(outcome.kind).toBe('passthrough');

@@ -3,6 +3,7 @@ import type { Interception, NodeIdentity } from '../agent/node-identity.ts';
 import type { Config } from '../config/config.ts';
 import type { PodSpec, PodStatus } from '../config/kube-types.ts';
 import type { ConfigStore } from '../config/store.ts';
+import type { Locality } from '../model/service.ts';
 import { bringsGateway, builtInGateway, builtInGatewayService, gatewayBinds } from './gateway.ts';
 import { decideInjection } from './injection.ts';
 import { nodeIdentity } from './pod-identity.ts';
@@ -152,12 +153,28 @@ function identityOf(
     machineName: pod.spec.nodeName ?? 'localhost',
     addresses: { podIp: ((pod.status ?? {}) as PodStatus).podIP ?? '' },
   };
-  return nodeIdentity(
+  const identity = nodeIdentity(
     workload,
     facts,
     interceptionOf(store, workload, appAddress, options, mayBindGateway),
     options,
   );
+  return { ...identity, locality: localityOf(store, pod) };
+}
+
+/** The label istio-locality (`region.zone.subzone`, or with slashes), else the topology labels of the Pod's Node. */
+function localityOf(store: ConfigStore, { labels, spec }: Config<PodSpec>): Locality {
+  const written = labels['istio-locality'];
+  if (written !== undefined) {
+    const [region = '', zone = '', subzone = ''] = written.split(written.includes('/') ? '/' : '.');
+    return { region, zone, subzone };
+  }
+  const node = store.get('Node', '', spec.nodeName ?? '')?.labels ?? {};
+  return {
+    region: node['topology.kubernetes.io/region'] ?? '',
+    zone: node['topology.kubernetes.io/zone'] ?? '',
+    subzone: node['topology.istio.io/subzone'] ?? '',
+  };
 }
 
 function interceptionOf(
