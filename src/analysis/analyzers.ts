@@ -25,6 +25,7 @@ import {
   telemetryProviders,
   telemetrySelectors,
 } from './analyzers/telemetry.ts';
+import { tenancy } from './analyzers/tenancy.ts';
 import { destinationHosts, destinationSubsets } from './analyzers/virtual-service-destinations.ts';
 import { jwtClaimRoutes, virtualServiceGateways } from './analyzers/virtual-service-gateways.ts';
 import { conflictingMeshHosts } from './analyzers/virtual-service-hosts.ts';
@@ -69,6 +70,7 @@ export const defaultAnalyzers: readonly Analyzer[] = [
   telemetryDefaults,
   telemetryProviders,
   telemetrySelectors,
+  tenancy,
   virtualServiceGateways,
   ...schemaAnalyzers,
 ];

@@ -428,6 +428,13 @@ export const says = {
   ),
   shadowedRule: define('FL0001', 'ShadowedRule', 'Warning', (reason: string) => reason),
   notSupported: define('FL0002', 'NotSupported', 'Warning', (what: string) => what),
+  foreignHost: define(
+    'FL0004',
+    'ForeignHost',
+    'Warning',
+    (host: string, owner: string, what: string) =>
+      `${what} ${host}, a host of namespace ${owner}, for others than its own namespace; exportTo ["."] keeps it to its own clients`,
+  ),
   duplicateObject: define('FL0003', 'DuplicateObject', 'Warning', (what: string) => what),
 };
 

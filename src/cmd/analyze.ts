@@ -18,10 +18,10 @@ interface Flags {
   readonly allNamespaces?: boolean;
   readonly istioNamespace: string;
   readonly output: 'log' | 'json' | 'yaml';
-  readonly suppress: readonly Suppression[];
+  readonly suppress?: readonly Suppression[];
   readonly failureThreshold: Level;
   readonly outputThreshold: Level;
-  readonly analyzer: readonly string[];
+  readonly analyzer?: readonly string[];
   readonly listAnalyzers?: boolean;
   readonly meshConfigFile?: string;
   readonly color?: boolean;
@@ -50,11 +50,10 @@ export function command(): Command {
       '-S, --suppress <code=object>',
       'leave out a code for objects: "IST0102=Namespace *"; may be repeated',
       collectSuppression,
-      [],
     )
     .option('--failure-threshold <level>', 'the level from which on the exit code says so', level, 'Error')
     .option('--output-threshold <level>', 'the level from which on messages are shown', level, 'Info')
-    .option('--analyzer <name>', 'run this analyzer only; may be repeated', collect, [])
+    .option('--analyzer <name>', 'run this analyzer only; may be repeated', collect)
     .option('-L, --list-analyzers', 'list the analyzers, and do nothing else')
     .option('--meshConfigFile <file>', 'mesh settings (default: ConfigMap istio among the files)')
     .option('--ignore-unknown [boolean]', 'do not fail for documents that cannot be read', flag, false)
@@ -108,10 +107,10 @@ function run(paths: readonly string[], flags: Flags): void {
     ...(isOne ? { onlyNamespace: namespace } : {}),
     istioNamespace: flags.istioNamespace,
     isWholeMesh: !isPart,
-    suppressions: flags.suppress,
+    suppressions: flags.suppress ?? [],
     outputThreshold: flags.outputThreshold,
     failureThreshold: flags.failureThreshold,
-    analyzers: flags.analyzer,
+    analyzers: flags.analyzer ?? [],
     ...(flags.meshConfigFile === undefined ? {} : { meshConfigFile: flags.meshConfigFile }),
   });
   const { stdout, stderr, exitCode } = renderReport(report, {
@@ -132,15 +131,18 @@ function isDumb(): boolean {
   return process.env['TERM'] === 'dumb' || (process.env['NO_COLOR'] ?? '') !== '';
 }
 
-function collect(value: string, before: readonly string[]): readonly string[] {
-  return [...before, value];
+function collect(value: string, before: readonly string[] | undefined): readonly string[] {
+  return [...(before ?? []), value];
 }
 
-function collectSuppression(value: string, before: readonly Suppression[]): readonly Suppression[] {
+function collectSuppression(
+  value: string,
+  before: readonly Suppression[] | undefined,
+): readonly Suppression[] {
   const [code = '', resource, ...rest] = value.split('=');
   if (resource === undefined || rest.length > 0)
     throw new InvalidArgumentError('It must be CODE=OBJECT, such as "IST0102=Namespace *".');
-  return [...before, { code, resource }];
+  return [...(before ?? []), { code, resource }];
 }
 
 function level(value: string): Level {
