@@ -5,7 +5,7 @@ import type { WrittenGatewayTopology } from '../model/gateway-topology.ts';
 import { forwardClientCertModes, readGatewayTopology } from '../model/gateway-topology.ts';
 import type { MeshConfig, ProxyConfig } from './mesh-config.ts';
 import { defaultMeshConfig, defaultProxyConfig } from './mesh-config.ts';
-import { checkDefaultTrafficPolicy } from './mesh-traffic-policy.ts';
+import { checkDefaultTrafficPolicy, checkOutboundTls } from './mesh-traffic-policy.ts';
 import type { WrittenListeners } from './mesh-listeners.ts';
 import { listenerSchemas, listenersOverDefaults } from './mesh-listeners.ts';
 import type { WrittenRetries } from './mesh-retries.ts';
@@ -58,6 +58,9 @@ export function readMeshConfig(text: string): MeshConfigReading {
     checkExtensionProviders(written['extensionProviders'], new Checker(doubt, ['extensionProviders']));
   if (written['defaultTrafficPolicy'] !== undefined)
     checkDefaultTrafficPolicy(written['defaultTrafficPolicy'], ['defaultTrafficPolicy'], report);
+  const outbound = written['outboundTrafficPolicy'];
+  if (isRecord(outbound) && outbound['tls'] !== undefined)
+    checkOutboundTls(outbound['tls'], ['outboundTrafficPolicy', 'tls'], report);
   const meshConfig = hasErrors() ? undefined : overDefaults(written);
   return { meshConfig, findings, syntaxOffset: undefined };
 }
@@ -76,7 +79,10 @@ interface WrittenProxy extends WrittenProxySettings {
 interface WrittenMesh extends WrittenUpstream, WrittenRetries, WrittenListeners {
   readonly trustDomain?: string;
   readonly rootNamespace?: string;
-  readonly outboundTrafficPolicy?: { readonly mode?: MeshConfig['outboundTrafficPolicy'] };
+  readonly outboundTrafficPolicy?: {
+    readonly mode?: MeshConfig['outboundTrafficPolicy'];
+    readonly tls?: NonNullable<MeshConfig['outboundTls']>;
+  };
   readonly connectTimeout?: string;
   readonly accessLogFile?: string;
   readonly accessLogEncoding?: 'TEXT' | 'JSON';
@@ -265,7 +271,6 @@ function checkMesh(mesh: WrittenMesh, checker: Checker): void {
 }
 
 function checkOutboundPolicy(policy: Readonly<Record<string, unknown>>, checker: Checker): void {
-  for (const name of Object.keys(policy)) if (name !== 'mode') checker.at(name).unsupported();
   const mode = policy['mode'] ?? 'ALLOW_ANY';
   if (mode !== 'ALLOW_ANY' && mode !== 'REGISTRY_ONLY' && mode !== 'ALLOW_ANY_DYNAMIC_DNS')
     checker
@@ -342,6 +347,7 @@ function overDefaults(mesh: WrittenMesh): MeshConfig {
     trustDomain: mesh.trustDomain ?? base.trustDomain,
     rootNamespace: mesh.rootNamespace ?? base.rootNamespace,
     outboundTrafficPolicy: mesh.outboundTrafficPolicy?.mode ?? base.outboundTrafficPolicy,
+    ...(mesh.outboundTrafficPolicy?.tls === undefined ? {} : { outboundTls: mesh.outboundTrafficPolicy.tls }),
     connectTimeoutMs: ms(mesh.connectTimeout, base.connectTimeoutMs),
     accessLogFile: mesh.accessLogFile ?? base.accessLogFile,
     accessLogEncoding: mesh.accessLogEncoding ?? base.accessLogEncoding,

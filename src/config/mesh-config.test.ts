@@ -83,6 +83,9 @@ test('readMeshConfig: each mistake is named (C1.01)', () => {
   expect(complaintsOf('outboundTrafficPolicy: {mode: DENY}')).toEqual([
     'outboundTrafficPolicy.mode: must be ALLOW_ANY, REGISTRY_ONLY or ALLOW_ANY_DYNAMIC_DNS, not "DENY"',
   ]);
+  expect(complaintsOf('outboundTrafficPolicy: {tls: {mode: NONE}}')[0]).toMatch(
+    /^outboundTrafficPolicy\.tls\.mode: /,
+  );
   expect(complaintsOf('outboundTrafficPolicy: REGISTRY_ONLY')).toEqual([
     'outboundTrafficPolicy: must be a map, not "REGISTRY_ONLY"',
   ]);
@@ -122,7 +125,7 @@ inboundTrafficPolicy: {mode: LOCALHOST}
 zoneAwareLbSetting: {minClusterSize: 2}
 defaultTrafficPolicy: {connectionPool: {tcp: {maxConnections: 5}}}
 serviceSettings: [{settings: {clusterLocal: true}, hosts: ['*.a']}, {hosts: ['kubernetes.default.svc.cluster.local']}]
-outboundTrafficPolicy: {mode: ALLOW_ANY_DYNAMIC_DNS}
+outboundTrafficPolicy: {mode: ALLOW_ANY_DYNAMIC_DNS, tls: {mode: SIMPLE}}
 `);
   expect(findings).toEqual([]);
   expect(meshConfig).toEqual({
@@ -143,6 +146,7 @@ outboundTrafficPolicy: {mode: ALLOW_ANY_DYNAMIC_DNS}
       { host: 'istiod.istio-system.svc.cluster.local', isLocal: true },
     ],
     outboundTrafficPolicy: 'ALLOW_ANY_DYNAMIC_DNS',
+    outboundTls: { mode: 'SIMPLE' },
   });
 });
 

@@ -39,6 +39,8 @@ export interface MeshConfig {
   /** All other TLS. */
   readonly tlsDefaults: TlsDefaults;
   readonly outboundTrafficPolicy: 'ALLOW_ANY' | 'REGISTRY_ONLY' | 'ALLOW_ANY_DYNAMIC_DNS';
+  /** TLS towards names that ALLOW_ANY_DYNAMIC_DNS resolves; absent: none. */
+  readonly outboundTls?: NonNullable<NonNullable<DestinationRuleSpec['trafficPolicy']>['tls']>;
   /** LOCALHOST: what arrives for the workload goes to the app's loopback address. */
   readonly inboundTrafficPolicy: 'PASSTHROUGH' | 'LOCALHOST';
   /** Whether HTTP ports are reached by HTTP/2 where no rule says otherwise. */

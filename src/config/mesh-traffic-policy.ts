@@ -6,7 +6,7 @@ import { istioKinds } from './istio-schemas.ts';
 import type { Finding, Report, Schema } from './schema.ts';
 import { checkStructure } from './schema.ts';
 import { Checker } from './semantic/checker.ts';
-import { checkConnectionPool, checkOutlierDetection } from './semantic/destination-rule.ts';
+import { checkClientTls, checkConnectionPool, checkOutlierDetection } from './semantic/destination-rule.ts';
 
 type TrafficPolicy = NonNullable<DestinationRuleSpec['trafficPolicy']>;
 
@@ -22,11 +22,18 @@ export function checkDefaultTrafficPolicy(value: unknown, path: FieldPath, repor
   checkOutlierDetection(outlierDetection, checker.at('outlierDetection'));
 }
 
+/** MeshConfig.outboundTrafficPolicy.tls, which is a DestinationRule's `tls`. Says whether it is right. */
+export function checkOutboundTls(value: unknown, path: FieldPath, report: Report): void {
+  const findings: Finding[] = [];
+  const schema = policyBlocks()['tls'] ?? { type: 'any' };
+  checkStructure(schema, value, path, (finding) => void findings.push(finding));
+  for (const finding of findings) report(finding);
+  if (findings.length === 0) checkClientTls(value as TrafficPolicy['tls'], new Checker(report, path));
+}
+
 /** The two blocks as a DestinationRule has them. */
 function policySchema(): Schema {
-  const spec = istioKinds.get('networking.istio.io/DestinationRule')?.spec;
-  const policy = spec?.type === 'object' ? spec.properties['trafficPolicy'] : undefined;
-  const blocks = policy?.type === 'object' ? policy.properties : {};
+  const blocks = policyBlocks();
   return {
     type: 'object',
     properties: Object.fromEntries(
@@ -34,4 +41,10 @@ function policySchema(): Schema {
     ),
     required: [],
   };
+}
+
+function policyBlocks(): Readonly<Record<string, Schema>> {
+  const spec = istioKinds.get('networking.istio.io/DestinationRule')?.spec;
+  const policy = spec?.type === 'object' ? spec.properties['trafficPolicy'] : undefined;
+  return policy?.type === 'object' ? policy.properties : {};
 }

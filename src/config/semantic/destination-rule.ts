@@ -192,7 +192,8 @@ function isPrime(value: number): boolean {
   return true;
 }
 
-function checkClientTls(tls: TrafficPolicy['tls'], checker: Checker): void {
+/** Of DestinationRules, and of the mesh's outbound traffic. */
+export function checkClientTls(tls: TrafficPolicy['tls'], checker: Checker): void {
   if (tls === undefined) return;
   const { mode, credentialName = '', clientCertificate = '', privateKey = '', caCertificates = '' } = tls;
   const hasNames = tls.subjectAltNames !== undefined;

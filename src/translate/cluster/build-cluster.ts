@@ -177,11 +177,11 @@ function buildBuiltIn(input: BuiltInClusterInput): Built<typeof ClusterSchema> {
     const message = create(ClusterSchema, {
       name: allowAnyDynamicDnsCluster,
       altStatName: `${allowAnyDynamicDnsCluster};`,
-      ...dynamicDnsDiscovery(allowAnyDnsCache(input.addressFamily), allowsUnnamed(input.tls, true)),
+      ...dynamicDnsDiscovery(allowAnyDnsCache(input.addressFamily), allowsUnnamed(input.security, true)),
       ...connectionOptions(undefined, input.defaults),
       circuitBreakers: circuitBreakers(),
-      ...transportSockets(input.tls, undefined, false),
-      typedExtensionProtocolOptions: passthroughProtocolOptions(automaticNames(input.tls, true)),
+      ...transportSockets(input.security, undefined, false),
+      typedExtensionProtocolOptions: passthroughProtocolOptions(automaticNames(input.security, true)),
       ...filters,
     });
     return { name: allowAnyDynamicDnsCluster, message, provenance: [] };

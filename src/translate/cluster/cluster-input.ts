@@ -103,7 +103,7 @@ export interface BuiltInClusterInput {
   readonly addressFamily: AddressFamily;
   readonly exchangesMetadata: boolean;
   /** allow-any-dynamic-dns: MeshConfig.outboundTrafficPolicy.tls. */
-  readonly tls?: Extract<UpstreamSecurity, { readonly kind: 'client-tls' }>;
+  readonly security?: UpstreamSecurity;
 }
 
 export type ClusterInput = OutboundClusterInput | InboundClusterInput | BuiltInClusterInput;

@@ -10,7 +10,9 @@ import type { ProxyScope, ResourceKind } from '../resource.ts';
 import { outboundTrafficPolicyOf } from '../scope.ts';
 import type { World } from '../world.ts';
 import { buildCluster } from './build-cluster.ts';
-import type { BuiltInClusterInput, ClusterInput } from './cluster-input.ts';
+import type { TlsDefaults } from '../../config/mesh-config.ts';
+import type { ClientTls } from '../tls/upstream-tls.ts';
+import type { BuiltInClusterInput, ClusterInput, UpstreamSecurity } from './cluster-input.ts';
 import { addressFamilyOf } from './cluster-input.ts';
 import { inboundClusterInput, inboundClusterNames } from './inbound-clusters.ts';
 import { exchangesMetadata } from './metadata-exchange.ts';
@@ -59,10 +61,30 @@ function builtInNames(world: World, scope: ProxyScope): readonly string[] {
 function builtIn(world: World, scope: ProxyScope, name: string): BuiltInClusterInput | undefined {
   const kind = builtInKinds[name];
   if (kind === undefined) return undefined;
+  const { outboundTls: tls, tlsDefaults } = world.meshConfig();
+  const security =
+    kind === 'allow-any-dynamic-dns' && tls !== undefined ? dynamicTls(tls, tlsDefaults) : undefined;
   return {
     kind,
+    ...(security === undefined ? {} : { security }),
     defaults: upstreamDefaults(world),
     addressFamily: addressFamilyOf(scope.node.ipAddresses),
     exchangesMetadata: exchangesMetadata(scope),
   };
+}
+
+/** To whatever name is asked for, by that name unless another is written. Source: Istio `buildAllowAnyDFPCluster`. */
+function dynamicTls(tls: ClientTls, defaults: TlsDefaults): UpstreamSecurity | undefined {
+  const { mode = 'DISABLE', sni = '', subjectAltNames = [] } = tls;
+  switch (mode) {
+    case 'DISABLE':
+      return undefined;
+    case 'ISTIO_MUTUAL':
+      return { kind: 'mutual-tls', sni, subjectAltNames, isAutomatic: false };
+    case 'SIMPLE':
+    case 'MUTUAL':
+      return { kind: 'client-tls', tls, defaults, isNamed: subjectAltNames.length > 0 };
+    default:
+      return mode satisfies never;
+  }
 }

@@ -3,6 +3,7 @@ import { expect, test } from 'vitest';
 import type { Surroundings } from '../../../test/support/translated.ts';
 import { worldAndScope } from '../../../test/support/translated.ts';
 import { messageToJson } from '../../api/any.ts';
+import type { MeshConfig } from '../../config/mesh-config.ts';
 import { clusters, endpoints } from '../index.ts';
 
 interface SocketJson {
@@ -206,4 +207,22 @@ test('defaultTrafficPolicy of the mesh: under the rule’s blocks, over no subse
   expect(limit(service() + rule('loadBalancer: {simple: RANDOM}', subset), name.replace('||', '|v1|'))).toBe(
     4_294_967_295,
   );
+});
+
+test('outboundTrafficPolicy.tls: names that are resolved when asked for are spoken to in TLS, by that name', () => {
+  const mesh = { outboundTrafficPolicy: 'ALLOW_ANY_DYNAMIC_DNS' } as const;
+  const of = (outboundTls?: MeshConfig['outboundTls']) =>
+    clusterOf(service(), 'AllowAnyDynamicDNSCluster', {
+      mesh: { ...mesh, ...(outboundTls === undefined ? {} : { outboundTls }) },
+    }) as ClusterJson & { clusterType: { typedConfig: JsonObject } };
+  expect(manner(of())).toBe('raw');
+  expect(of().clusterType.typedConfig['allowInsecureClusterOptions']).toBe(true);
+  const simple = of({ mode: 'SIMPLE' });
+  expect(manner(simple)).toBe('always sni= names=');
+  expect(simple.clusterType.typedConfig['allowInsecureClusterOptions']).toBeUndefined();
+  expect(Object.values(simple.typedExtensionProtocolOptions ?? {})[0]).toMatchObject({
+    upstreamHttpProtocolOptions: { autoSni: true, autoSanValidation: true },
+  });
+  const fixed = of({ mode: 'SIMPLE', sni: 'x' });
+  expect(fixed.clusterType.typedConfig['allowInsecureClusterOptions']).toBe(true);
 });
