@@ -34,6 +34,7 @@ test('ConfigReview: what leads nowhere is said with its place, once files have c
     store,
     clock,
     domainSuffix: 'cluster.local',
+    rootNamespace: 'istio-system',
     onReferences: (dangling) => void said.push(dangling.map(formatDiagnostic)),
     onRest: () => rests++,
   });

@@ -5,11 +5,13 @@ import type { Diagnostic } from '../config/config.ts';
 import { kubeGatewayKind } from '../config/config.ts';
 import { findDanglingReferences } from '../config/references.ts';
 import type { ConfigStore } from '../config/store.ts';
+import { unservedGateways } from './unserved-gateways.ts';
 
 export interface ConfigReviewOptions {
   readonly store: ConfigStore;
   readonly clock: Clock;
   readonly domainSuffix: string;
+  readonly rootNamespace: string;
   /** Called with what is dangling now; the same may come again. */
   readonly onReferences: (dangling: readonly Diagnostic[]) => void;
   /** Called after each rest that follows a change, once the references have been looked at. */
@@ -59,13 +61,14 @@ export class ConfigReview {
   }
 
   #look(): void {
-    const { store, domainSuffix, onReferences, onRest } = this.#options;
-    onReferences(
-      findDanglingReferences(
+    const { store, domainSuffix, rootNamespace, onReferences, onRest } = this.#options;
+    onReferences([
+      ...findDanglingReferences(
         [...kinds].flatMap((kind) => store.list(kind)),
         domainSuffix,
       ),
-    );
+      ...unservedGateways(store, rootNamespace),
+    ]);
     onRest();
   }
 }

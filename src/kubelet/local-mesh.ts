@@ -158,6 +158,7 @@ export class LocalMesh {
       store: this.#facts,
       clock,
       domainSuffix: meshConfig.domainSuffix,
+      rootNamespace: meshConfig.rootNamespace,
       onReferences: (dangling) => {
         this.#dangling = dangling;
         this.#reportDiagnostics();
