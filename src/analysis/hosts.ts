@@ -2,6 +2,7 @@
 import type { ServiceEntrySpec } from '../api/gen/istio-types.js';
 import { hostnameCovers, isWildcard, resolveHost, serviceHostname } from '../model/hostname.ts';
 import type { KubeServiceSpec } from '../config/kube-types.ts';
+import { groupBy } from './group.ts';
 import type { Objects } from './object.ts';
 
 export const domainSuffix = 'cluster.local';
@@ -15,8 +16,20 @@ export interface KnownHost {
   readonly workloadLabels: Readonly<Record<string, string>>;
 }
 
+/** Hosts, found by name. */
+export interface KnownHosts {
+  readonly exact: ReadonlyMap<string, readonly KnownHost[]>;
+  readonly wildcards: readonly KnownHost[];
+}
+
 /** Every host that the objects declare. */
-export function knownHosts(objects: Objects): readonly KnownHost[] {
+export function knownHosts(objects: Objects): KnownHosts {
+  const all = declaredHosts(objects);
+  const exact = groupBy(all, ({ host }) => host);
+  return { exact, wildcards: all.filter(({ host }) => isWildcard(host)) };
+}
+
+function declaredHosts(objects: Objects): readonly KnownHost[] {
   const hosts: KnownHost[] = [];
   for (const { body, namespace } of objects.list('ServiceEntry')) {
     const spec = (body['spec'] ?? {}) as ServiceEntrySpec;
@@ -56,22 +69,20 @@ export function exportScopes(exportTo: readonly string[] | undefined, namespace:
  * name first, then a wildcard. Undefined if there is none.
  */
 export function findHost(
-  hosts: readonly KnownHost[],
+  { exact: byName, wildcards }: KnownHosts,
   name: string,
   namespace: string,
   exportTo: readonly string[] | undefined,
 ): KnownHost | undefined {
   const wanted = resolveHost(name, namespace, domainSuffix);
   const audience = (exportTo ?? []).length === 0 ? [namespace] : exportScopes(exportTo, namespace);
-  const exact = hosts.filter(({ host }) => host === wanted);
+  const exact = byName.get(wanted) ?? [];
   return (
     exact.find(({ scopes }) => scopes.includes('*')) ??
     exact.find(({ scopes }) => scopes.some((scope) => audience.includes(scope))) ??
-    hosts.find(
+    wildcards.find(
       ({ host, scopes }) =>
-        isWildcard(host) &&
-        hostnameCovers(host, wanted) &&
-        (scopes.includes('*') || scopes.includes(namespace)),
+        hostnameCovers(host, wanted) && (scopes.includes('*') || scopes.includes(namespace)),
     )
   );
 }

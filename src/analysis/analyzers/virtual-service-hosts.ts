@@ -1,7 +1,8 @@
 // Hosts that several VirtualServices route for sidecars: only one of them can.
 import type { VirtualServiceSpec } from '../../api/gen/istio-types.js';
-import { hostnameCovers, resolveHost } from '../../model/hostname.ts';
+import { hostnamesOverlap, isWildcard, resolveHost } from '../../model/hostname.ts';
 import type { Analyzer } from '../analyzer.ts';
+import { groupBy } from '../group.ts';
 import { domainSuffix, exportScopes } from '../hosts.ts';
 import { says } from '../messages.ts';
 import type { AnalysisObject } from '../object.ts';
@@ -12,14 +13,20 @@ export const conflictingMeshHosts: Analyzer = {
   description: 'No host is routed by several VirtualServices for sidecars',
   run: ({ objects, report }) => {
     const claims = objects.list('VirtualService').filter(isForMesh).flatMap(claimsOf);
+    const sameHost = groupBy(claims, ({ host }) => host);
+    const wildcards = claims.filter(({ host }) => isWildcard(host));
     const reported = new Set<AnalysisObject>();
     for (const { host, scope } of claims) {
       // Who sees this host: the claims of the same scope, and of all namespaces, where a wildcard may cover it.
-      const rivals = claims.filter(
-        (other) =>
-          (other.scope === scope && other.host === host) ||
-          (scope !== '*' && other.scope === '*' && covers(other.host, host)),
-      );
+      const same = sameHost.get(host) ?? [];
+      const near = isWildcard(host) ? claims : [...same, ...wildcards];
+      const rivals =
+        scope === '*'
+          ? same.filter((other) => other.scope === '*')
+          : [
+              ...same.filter((other) => other.scope === scope),
+              ...near.filter((other) => other.scope === '*' && hostnamesOverlap(other.host, host)),
+            ];
       if (rivals.length < 2) continue;
       const names = rivals.map(({ object }) => fullName(object)).sort();
       for (const { object, index } of rivals) {
@@ -60,8 +67,4 @@ function claimsOf(object: AnalysisObject): readonly Claim[] {
       scope,
     })),
   );
-}
-
-function covers(a: string, b: string): boolean {
-  return hostnameCovers(a, b) || hostnameCovers(b, a);
 }
