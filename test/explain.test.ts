@@ -58,6 +58,9 @@ test(
     expect(await code(`http://reviews:9080/ --from productpage ${files}`)).toBe(0);
     expect(await code(`http://localhost/nothing --from gateway ${files}`)).toBe(1);
     expect(await code(`http://reviews:9080/ --from nobody ${files}`)).toBe(2);
+    expect(await code(`http://reviews:9080/ ${files}`)).toBe(2);
+    // Nobody answers there.
+    expect(await code('http://reviews:9080/ --from productpage --debug-address 127.0.0.1:1')).toBe(2);
     expect(await code(`GET POST http://reviews:9080/ --from productpage ${files}`)).toBe(2);
     expect(await code(`http://reviews:9080/ --from productpage -f no-such-file`)).toBe(2);
   },

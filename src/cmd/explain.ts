@@ -1,6 +1,7 @@
 // `fairlead explain [METHOD] URL --from POD`
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { systemClock } from '../base/clock.ts';
+import { UserError } from '../base/user-error.ts';
 import { explain } from '../explain/explain.ts';
 import { findClient } from '../explain/from.ts';
 import { liveMesh } from '../explain/live.ts';
@@ -34,8 +35,8 @@ interface Flags {
 export function command(): Command {
   return new Command('explain')
     .description('Follow one request through the generated configuration, and say why it goes where it goes.')
-    .argument('<words...>', '[METHOD] URL; http, https, tcp or tls://host:port')
-    .requiredOption('--from <client>', 'POD[.NAMESPACE], the name of a workload, an IP address, or gateway')
+    .argument('[words...]', '[METHOD] URL; http, https, tcp or tls://host:port')
+    .option('--from <client>', 'POD[.NAMESPACE], the name of a workload, an IP address, or gateway')
     .option('-n, --namespace <namespace>', 'namespace of the client')
     .option(
       '-f, --filename <file>',
@@ -72,12 +73,19 @@ export function command(): Command {
     .option('--no-color', 'no colours')
     .addOption(new Option('--width <columns>', 'columns of the output').argParser(columns).hideHelp())
     .addHelpText('after', help)
-    .action(run);
+    .action(async (words: string[], flags: Flags) => {
+      try {
+        await run(words, flags);
+      } catch (error) {
+        // 1 means that the request would fail: who could not be asked says nothing of it.
+        throw error instanceof UserError ? new UserError(error.message, 2) : error;
+      }
+    });
 }
 
 const help = `
 Exit code: 0 if the request is routed or answered as it is meant to be, 1 if it would fail, 2 if the
-command line makes no sense.
+command line makes no sense or the mesh does not answer.
 
 Examples:
   fairlead explain http://reviews:9080/ --from productpage -f samples/bookinfo
@@ -87,10 +95,11 @@ Examples:
 
 async function run(words: string[], flags: Flags): Promise<void> {
   const [first = '', second, ...more] = words;
-  if (more.length > 0 || (second === undefined && /^[A-Z]+$/.test(first)))
+  if (first === '' || more.length > 0 || (second === undefined && /^[A-Z]+$/.test(first)))
     throw usage(
       'give one URL, with the method before it if it is not GET: fairlead explain POST http://host/path',
     );
+  if (flags.from === undefined) throw usage('say who sends it: --from POD, an IP address, or gateway');
   const request = parseRequest({
     method: second === undefined ? undefined : first,
     url: second ?? first,
@@ -101,7 +110,7 @@ async function run(words: string[], flags: Flags): Promise<void> {
   });
   const { mesh, problems } = await meshOf(flags);
   for (const problem of problems) process.stderr.write(`${problem}\n`);
-  const from = findClient(mesh, flags.from ?? '', flags.namespace);
+  const from = findClient(mesh, flags.from, flags.namespace);
   const trace = await explain({ mesh, from, request, pick: flags.pick });
   const text =
     flags.output === 'json'

@@ -18,6 +18,7 @@ Examples:
   fairlead up samples/bookinfo             a whole mesh, answering on http://localhost:8080
   fairlead validate samples/bookinfo       what is wrong with YAML, before it is used
   fairlead proxy-status                    who runs what, while a mesh is up
+  fairlead explain URL --from POD          why a request goes where it goes
   fairlead help proxy-config route         more on a command`,
   );
 
