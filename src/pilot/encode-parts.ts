@@ -35,7 +35,19 @@ const hostsByRoute = new WeakMap<Route, EncodedHost[]>();
 const hostsPerRouteMax = 8;
 const virtualHostsField = RouteConfigurationSchema.field.virtualHosts.number;
 
+/** By the virtual host itself: translation gives the same message again for what has not changed. */
+const fieldsByHost = new WeakMap<VirtualHost, Uint8Array>();
+
 function encodeVirtualHost(host: VirtualHost): Uint8Array {
+  let field = fieldsByHost.get(host);
+  if (field === undefined) {
+    field = encodeByRoute(host);
+    fieldsByHost.set(host, field);
+  }
+  return field;
+}
+
+function encodeByRoute(host: VirtualHost): Uint8Array {
   const [first] = host.routes;
   const known = first === undefined ? undefined : hostsByRoute.get(first);
   const same = known?.find((each) => structurallyEqual(each.host, host));

@@ -27,7 +27,19 @@ export function buildRouteConfiguration(
   return { name: input.name, message, provenance: virtualHostProvenance(input.virtualHosts) };
 }
 
+// As with routes: after an edit only what it touches is built again.
+const builtHosts = new WeakMap<VirtualHostInput, VirtualHost>();
+
+/** The same message for the same input: nobody may change it. */
 export function buildVirtualHost(input: VirtualHostInput): VirtualHost {
+  const known = builtHosts.get(input);
+  if (known !== undefined) return known;
+  const host = makeVirtualHost(input);
+  builtHosts.set(input, host);
+  return host;
+}
+
+function makeVirtualHost(input: VirtualHostInput): VirtualHost {
   return create(VirtualHostSchema, {
     name: input.name,
     domains: [...input.domains],
