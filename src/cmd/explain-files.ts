@@ -73,10 +73,18 @@ export function meshOfStore(
   ];
   const world = new PilotWorld(new Graph(), meshConfig);
   world.apply(all.map((config) => ({ key: configKey(config), after: config })));
+  const byKey = new Map(all.map((config) => [configKey(config), config]));
+  const byKind = new Map<string, Config[]>();
+  for (const config of all) {
+    const list = byKind.get(config.kind);
+    if (list === undefined) byKind.set(config.kind, [config]);
+    else list.push(config);
+  }
   const mesh = offlineMesh({
     world,
     services: world.services(),
-    objects: (kind) => all.filter((config) => config.kind === kind),
+    objects: (kind) => byKind.get(kind) ?? [],
+    object: (kind, namespace, name) => byKey.get(configKey({ kind, namespace, name })),
     pods: planned.pods.map(({ config, workloadName, identity }) => ({
       config,
       workloadName,

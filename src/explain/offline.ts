@@ -3,7 +3,7 @@
 import type { DescMessage } from '@bufbuild/protobuf';
 import type { Config, WorkloadEntryConfig } from '../config/config.ts';
 import type { PodStatus } from '../config/kube-types.ts';
-import type { FieldPath } from '../model/origin.ts';
+import type { FieldPath, Origin } from '../model/origin.ts';
 import { formatFieldPath } from '../model/origin.ts';
 import type { ProxyNode } from '../model/proxy-node.ts';
 import type { Endpoint, Service } from '../model/service.ts';
@@ -31,6 +31,7 @@ export interface WrittenMesh {
   readonly services: readonly Service[];
   readonly pods: readonly WrittenPod[];
   readonly objects: (kind: string) => readonly Config[];
+  readonly object: (kind: string, namespace: string, name: string) => Config | undefined;
 }
 
 export function offlineMesh(mesh: WrittenMesh): MeshView {
@@ -70,6 +71,7 @@ function viewOf(mesh: WrittenMesh, scope: ProxyScope, node: ProxyNode): ProxyVie
   const builtClusters = memo(world, scope, clusters);
   const builtEndpoints = memo(world, scope, endpoints);
   const byType = { LDS: builtListeners, RDS: builtRoutes, CDS: builtClusters };
+  const placedSources = new Map<string, readonly PlacedSource[]>();
   const port = node.httpProxyPort ?? world.meshConfig().proxyHttpPort;
   const configuration: ProxyConfiguration = {
     listeners: listeners.names(world, scope).flatMap((name) => builtListeners(name)?.message ?? []),
@@ -78,12 +80,13 @@ function viewOf(mesh: WrittenMesh, scope: ProxyScope, node: ProxyNode): ProxyVie
     clusterNames: () => clusters.names(world, scope),
     assignment: (name) => builtEndpoints(name)?.message,
     sources: (type, resource, at) => {
-      const placed = (byType[type](resource)?.provenance ?? []).map(
-        ({ at: place, origin }): PlacedSource => ({
-          at: place,
-          source: sourceOf(mesh, origin.kind, origin.namespace, origin.name, origin.fieldPath),
-        }),
-      );
+      const key = `${type} ${resource}`;
+      let placed = placedSources.get(key);
+      if (placed === undefined) {
+        const provenance = byType[type](resource)?.provenance ?? [];
+        placed = provenance.map(({ at: place, origin }) => ({ at: place, source: sourceOf(mesh, origin) }));
+        placedSources.set(key, placed);
+      }
       return nearestSources(placed, at);
     },
   };
@@ -155,16 +158,10 @@ function meshObject(config: Config): MeshObject {
   return { kind, namespace, name, spec, locate: (path) => refOf(config, path) };
 }
 
-function sourceOf(
-  mesh: WrittenMesh,
-  kind: string,
-  namespace: string,
-  name: string,
-  path: FieldPath,
-): SourceRef {
-  const config = mesh.objects(kind).find((each) => each.namespace === namespace && each.name === name);
-  if (config !== undefined) return refOf(config, path);
-  return { kind, namespace, name, field: formatFieldPath(path), file: '', line: 0, column: 0 };
+function sourceOf(mesh: WrittenMesh, { kind, namespace, name, fieldPath }: Origin): SourceRef {
+  const config = mesh.object(kind, namespace, name);
+  if (config !== undefined) return refOf(config, fieldPath);
+  return { kind, namespace, name, field: formatFieldPath(fieldPath), file: '', line: 0, column: 0 };
 }
 
 /** The field, or its nearest parent that is written. */
