@@ -53,6 +53,7 @@ function policyCases(): readonly CorpusCase[] {
       .filter(([place]) => policyName in policies || wholePlaces.has(place))
       .map(([place, at]) => ({
         name: `fields/corpus.ts: ${policyName} at ${place}`,
+        only: ['DestinationRule'],
         config:
           surroundings.map((object) => stringify(object)).join('---\n') +
           `---\n${rule(at(policy as object))}`,
@@ -97,7 +98,8 @@ const surroundings = [
       endpoints: [
         { address: '10.0.0.1', locality: 'r1/z1', labels: { version: 'v1' }, network: 'n1' },
         { address: '10.0.0.2', locality: 'r2/z1', labels: { version: 'v1' }, network: 'n1' },
-        { address: '10.0.0.3', locality: 'r3/z1', labels: { version: 'v2' }, network: 'n1' },
+        { address: '10.0.0.3', locality: 'r3/z1', labels: { version: 'v1' }, network: 'n1' },
+        { address: '10.0.0.4', locality: 'r1/z2', labels: { version: 'v2' }, network: 'n1' },
       ],
     },
   },
@@ -107,6 +109,7 @@ const surroundings = [
     metadata: { name: 'a', namespace: 'default' },
     spec: {
       hosts: ['a.example.com'],
+      tcp: [{ match: [{ port: 9000 }], route: [{ destination: { host: 'a.example.com', subset: 'v1' } }] }],
       http: [
         {
           match: [{ uri: { prefix: '/v1' } }],

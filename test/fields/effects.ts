@@ -3,6 +3,7 @@
 import type { DescMessage, JsonValue } from '@bufbuild/protobuf';
 import { parseAllDocuments } from 'yaml';
 import { messageToJson } from '../../src/api/any.ts';
+import type { Config } from '../../src/config/config.ts';
 import { lookUpKind } from '../../src/config/kinds.ts';
 import type { Kind } from '../../src/config/kinds.ts';
 import * as translate from '../../src/translate/index.ts';
@@ -20,6 +21,8 @@ export interface CorpusCase {
   readonly name: string;
   readonly config: string;
   readonly proxies: readonly Pick<GoldenHeader, 'proxy' | 'mesh'>[];
+  /** Kinds whose fields it is about; absent: all. */
+  readonly only?: readonly string[];
 }
 
 /** Kind -> field -> what it reaches. */
@@ -33,25 +36,39 @@ export interface FieldEffect {
 
 type Json = Record<string, unknown>;
 
+/** A field that this many cases show is shown. */
+const casesMax = 2;
+/** Of a field that stands in a case many times, so many are tried: a rule may stand behind another. */
+const triesMax = 4;
+
 /** Adds what the fields of these kinds do in one case. Throws where the case itself is refused. */
 export function addEffects(effects: Effects, corpusCase: CorpusCase, kinds: ReadonlySet<string>): void {
   const documents = parseAllDocuments(corpusCase.config)
     .map((document) => document.toJS() as Json | null)
     .filter((document) => document !== null);
-  const before = resourcesOf(corpusCase, documents);
-  const done = new Set<string>();
+  const configs = documents.map(configsOf);
+  const before = resourcesOf(corpusCase, configs.flat());
+  const tries = new Map<string, number>();
   for (const [index, document] of documents.entries()) {
     const kind = kindOf(document);
-    if (kind === undefined || !kinds.has(kind.kind)) continue;
+    if (kind === undefined || !kinds.has(kind.kind) || corpusCase.only?.includes(kind.kind) === false)
+      continue;
     for (const leaf of leavesIn(kind.schema(), document, kind.kind, [])) {
-      // One that shows something is enough, but not all do: a rule may stand behind another.
-      if (done.has(leaf.field)) continue;
-      const reaches = effectOf(corpusCase, documents, index, kind, leaf, before);
+      const tried = tries.get(leaf.field) ?? 0;
+      const known = effects.get(kind.kind)?.get(leaf.field.slice(kind.kind.length + 1));
+      if (tried >= triesMax || (known?.cases.size ?? 0) >= casesMax) continue;
+      tries.set(leaf.field, tried + 1);
+      const reaches = effectOf(corpusCase, configs, document, index, kind, leaf, before);
       if (reaches.length === 0) continue;
-      done.add(leaf.field);
+      tries.set(leaf.field, triesMax);
       record(effects, kind.kind, leaf.field, reaches, corpusCase.name);
     }
   }
+}
+
+/** JSON is YAML that no reader takes for something else (`no`, `1e3`). Throws where it is refused. */
+function configsOf(document: unknown): readonly Config[] {
+  return configsOfYaml(JSON.stringify(document));
 }
 
 function kindOf(document: Json): Kind | undefined {
@@ -87,39 +104,39 @@ function particularity(paths: readonly string[]): number {
 
 function effectOf(
   corpusCase: CorpusCase,
-  documents: readonly Json[],
+  configs: readonly (readonly Config[])[],
+  original: Json,
   index: number,
   kind: Kind,
   { path }: Leaf,
   before: Resources,
 ): readonly string[] {
-  const original = documents[index];
-  const schema = schemaOf(kind.schema(), path);
+  const item = path.findLastIndex((part) => typeof part === 'number') + 1;
   const variants = [
     () => without(original, path, false),
     () => without(original, path, true),
-    ...otherValues(schema, valueAt(original, path)).map((value) => () => withOther(original, path, value)),
+    ...otherValues(schemaOf(kind.schema(), path), valueAt(original, path)).map(
+      (value) => () => withOther(original, path, value),
+    ),
+    // Values that must fit together (shares that make 100): without the item or the block that they stand in.
+    ...(item > 0 ? [() => without(original, path.slice(0, item), true)] : []),
   ];
   for (const variant of variants) {
-    const changed = documents.map((document, at) => (at === index ? (variant() as Json) : document));
-    let after;
+    let changed;
     try {
-      after = resourcesOf(corpusCase, changed);
+      changed = configsOf(variant());
     } catch {
       // Refused: the field is needed, or may not have that value.
       continue;
     }
+    const after = resourcesOf(corpusCase, configs.map((each, at) => (at === index ? changed : each)).flat());
     const reaches = differingFields(before, after);
     if (reaches.length > 0) return reaches;
   }
   return [];
 }
 
-/** Throws where the config is refused. */
-function resourcesOf({ proxies }: CorpusCase, documents: readonly Json[]): Resources {
-  // JSON is YAML that no reader takes for something else (`no`, `1e3`).
-  const text = documents.map((document) => JSON.stringify(document)).join('\n---\n');
-  const configs = configsOfYaml(text);
+function resourcesOf({ proxies }: CorpusCase, configs: readonly Config[]): Resources {
   const resources: Record<string, Record<string, JsonValue>> = {};
   for (const [number, { proxy, mesh }] of proxies.entries()) {
     const world = worldOf(configs, mesh ?? {});

@@ -24,7 +24,11 @@ export const policies: Readonly<Record<string, unknown>> = {
   },
   upgrade: {
     connectionPool: {
-      http: { h2UpgradePolicy: 'UPGRADE', http2KeepAlive: { interval: '30s', timeout: '5s' } },
+      http: {
+        h2UpgradePolicy: 'UPGRADE',
+        maxConcurrentStreams: 11,
+        http2KeepAlive: { interval: '30s', timeout: '5s' },
+      },
     },
   },
   outlier: {
@@ -39,6 +43,8 @@ export const policies: Readonly<Record<string, unknown>> = {
       minHealthPercent: 10,
     },
   },
+  'tcp-idle': { connectionPool: { tcp: { idleTimeout: '30s' } } },
+  'outlier-split': { outlierDetection: { splitExternalLocalOriginErrors: true } },
   'outlier-old': { outlierDetection: { consecutiveErrors: 3 } },
   simple: { loadBalancer: { simple: 'RANDOM' } },
   warmup: {
@@ -77,7 +83,21 @@ export const policies: Readonly<Record<string, unknown>> = {
     outlierDetection: {},
   },
   'failover-priority': {
-    loadBalancer: { localityLbSetting: { failoverPriority: ['topology.istio.io/network', 'version=v1'] } },
+    loadBalancer: {
+      localityLbSetting: {
+        failoverPriority: ['topology.kubernetes.io/region', 'topology.kubernetes.io/zone'],
+      },
+    },
+    outlierDetection: {},
+  },
+  'zone-aware': {
+    loadBalancer: {
+      zoneAwareLbSetting: { enabled: true, minClusterSize: 3, failover: [{ from: 'r1', to: 'r2' }] },
+    },
+    outlierDetection: {},
+  },
+  'zone-aware-priority': {
+    loadBalancer: { zoneAwareLbSetting: { failoverPriority: ['version'] } },
     outlierDetection: {},
   },
   tls: {

@@ -1,13 +1,13 @@
 // docs/fields.md: every field of the kinds that a user writes, and what becomes of it.
 import { join } from 'node:path';
 import { istioKinds } from '../../src/config/istio-schemas.ts';
-import { unsupportedFields } from '../../src/config/unsupported.ts';
 import { readGoldenCases } from '../support/golden.ts';
 import { corpus } from './corpus.ts';
 import type { CorpusCase, Effects, FieldEffect } from './effects.ts';
 import { addEffects } from './effects.ts';
 import { elsewhere } from './elsewhere.ts';
 import { leafFields } from './field-paths.ts';
+import { saidOf } from './said.ts';
 
 /** In the order of the table. */
 export const tableKinds = [
@@ -50,13 +50,14 @@ export function fieldTable(): FieldTable {
       refused.push(`${corpusCase.name}: ${String(error)}`);
     }
   }
+  const said = saidOf();
   const rows: Row[] = [];
   const missing: string[] = [];
   for (const kind of tableKinds) {
     const schema = [...istioKinds.values()].find((each) => each.kind === kind);
     if (schema === undefined) throw new Error(`no schema of ${kind}`);
     for (const field of leafFields(schema.spec, 'spec')) {
-      const row = rowOf(kind, field, effects.get(kind)?.get(field));
+      const row = rowOf(kind, field, effects.get(kind)?.get(field), said);
       if (row === undefined) missing.push(`${kind} ${field}`);
       else rows.push(row);
     }
@@ -72,7 +73,12 @@ function goldens(): readonly CorpusCase[] {
   }));
 }
 
-function rowOf(kind: string, field: string, effect: FieldEffect | undefined): Row | undefined {
+function rowOf(
+  kind: string,
+  field: string,
+  effect: FieldEffect | undefined,
+  said: ReadonlyMap<string, string>,
+): Row | undefined {
   if (effect !== undefined)
     return {
       kind,
@@ -80,18 +86,19 @@ function rowOf(kind: string, field: string, effect: FieldEffect | undefined): Ro
       reaches: pathsText(effect.reaches),
       shownBy: shownText([...effect.cases].sort()),
     };
-  if (isRefused(kind, field)) return { kind, field, reaches: 'refused: not supported yet', shownBy: '' };
+  const word = saidAbove(said, `${kind} ${field}`);
+  if (word !== undefined) return { kind, field, reaches: word, shownBy: 'fields/said.yaml' };
   const words = elsewhere(kind, field);
   return words === undefined ? undefined : { kind, field, reaches: words.what, shownBy: words.shownBy };
 }
 
-/** Only fields that are refused whatever their value. */
-function isRefused(kind: string, field: string): boolean {
-  const written = field.replaceAll('[]', '.*').replaceAll('{}', '.*');
-  return (unsupportedFields[kind] ?? []).some(
-    ({ path, values, unless }) =>
-      values === undefined && unless === undefined && (written === path || written.startsWith(`${path}.`)),
-  );
+/** What is said of the field or of a block that it stands in. */
+function saidAbove(said: ReadonlyMap<string, string>, field: string): string | undefined {
+  for (let at = field; at.includes('.'); at = at.slice(0, at.lastIndexOf('.'))) {
+    const word = said.get(at) ?? said.get(at.replace(/(\[\]|\{\})$/, ''));
+    if (word !== undefined) return word;
+  }
+  return undefined;
 }
 
 const shown = 3;

@@ -34,11 +34,14 @@ function checkTargets({ workloadSelector, targetRefs = [] }: EnvoyFilterSpec, ch
     if (targetRefs.length > 0)
       checker.at('targetRefs').error('only one of targetRefs and workloadSelector can be set');
   }
-  for (const [{ group, kind }, place] of each(targetRefs, checker, 'targetRefs'))
+  for (const [{ group, kind, namespace = '' }, place] of each(targetRefs, checker, 'targetRefs')) {
+    // istiod: validatePolicyTargetReference.
+    if (namespace !== '') place.at('namespace').error('must be empty: a target is of the same namespace');
     if (kind !== 'Gateway' || group !== 'gateway.networking.k8s.io')
       place
         .at('kind')
         .warn(`${kind} is a target of waypoints, which are not served; accepted: Gateway of the Gateway API`);
+  }
 }
 
 function checkPatch(written: WrittenPatch, checker: Checker, report: Report): void {
