@@ -65,20 +65,22 @@ export function command(): Command {
     .addHelpText(
       'after',
       `
-The files are taken for the whole mesh. What they hold nothing of is not missed: without any Service
-among them, no host is called unknown. With --use-kube=false, Services, Pods, Namespaces, Nodes and
-Secrets are not read from files at all, as istioctl does where it has no cluster.
+The files are taken for the whole mesh. What they hold nothing of is not
+missed: without any Service among them, no host is called unknown. With
+--use-kube=false, Services, Pods, Namespaces, Nodes and Secrets are not read
+from files at all, as istioctl does where it has no cluster.
 
-An object's annotation galley.istio.io/analyze-suppress names codes that are not said of it.
+An object's annotation galley.istio.io/analyze-suppress names codes that are
+not said of it.
 
 Examples:
   fairlead analyze samples/bookinfo
-  fairlead analyze -n bookinfo --failure-threshold Warning gateway.yaml routes.yaml
+  fairlead analyze -n bookinfo --failure-threshold Warning routes.yaml
   fairlead analyze -S "IST0102=Namespace *" -o json config/ | jq '.[].code'
   kubectl get vs,dr,gw,svc,pods -A -o yaml | fairlead analyze -
 
-Exit code: 0, or 79 if a message reaches the failure threshold, or 65 if a document cannot be read
-(with -o json and yaml always 0: the messages say it).`,
+Exit code: 0, or 79 if a message reaches the failure threshold, or 65 if a
+document cannot be read. With -o json and yaml always 0: the messages say it.`,
     )
     .action((files: readonly string[], flags: Flags) => run(files, flags));
 }
