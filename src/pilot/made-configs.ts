@@ -236,8 +236,9 @@ export class MadeConfigs {
       'tls-policies-by-target',
       (policy) => policyTargets(policy).map(objectKey),
     );
-    const get = <Typed extends Config>(kind: SourceKind, namespace: string, name: string, _type?: Typed) =>
-      this.#input<Typed>(kind).get(keyOf({ kind, namespace, name }));
+    // An object of a kind has that kind's spec: who asks says which.
+    const get = (kind: SourceKind, namespace: string, name: string): never =>
+      this.#input(kind).get(keyOf({ kind, namespace, name })) as never;
     const isDiscovered = (hostname: string, namespace: string): boolean =>
       registry.service(hostname, namespace)?.namespace === namespace;
     return {
