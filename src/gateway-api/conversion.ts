@@ -9,7 +9,6 @@ import type {
   ListenerSetConfig,
   RouteConfig,
 } from '../config/gateway-api-types.ts';
-import { meshGateway } from '../model/gateway-name.ts';
 import { backendRules, backendTlsPolicyStatus } from './backend-tls.ts';
 import { gatewayClassStatus } from './classes.ts';
 import { gatewayStatus, listenerSetStatus } from './gateway-status.ts';
@@ -53,11 +52,6 @@ export function virtualServicesOf(
     convertRoute(objects, route).virtualServices.filter(({ spec }) => spec.gateways?.includes(gateway)),
   );
   return [...others, ...joinParts(parts)];
-}
-
-/** Whether a route has a Service or ServiceEntry among its parents. */
-export function isForMesh(gateway: string): boolean {
-  return gateway === meshGateway;
 }
 
 export function destinationRulesOf(
