@@ -12,4 +12,4 @@ test('every field of the networking kinds reaches Envoy, or is refused or explai
   expect(refused).toEqual([]);
   expect(missing).toEqual([]);
   expect(markdown).toBe(readFileSync(file, 'utf8'));
-});
+}, 240_000);
