@@ -1,15 +1,16 @@
 import { expect, test } from 'vitest';
 import { proxyNode, worldOfYaml } from '../../test/support/world.ts';
+import { listenerVirtualServices } from './egress-listeners.ts';
 import { clusters, endpoints } from './index.ts';
 import { inboundTargets } from './inbound-targets.ts';
 import {
   aliasesOf,
+  egressListeners,
   outboundTrafficPolicyOf,
   proxyScope,
   sidecarOf,
   visibleService,
   visibleServices,
-  visibleVirtualServices,
 } from './scope.ts';
 
 const service = (
@@ -103,7 +104,7 @@ test('visibleServices: egress hosts choose by namespace and name (partly C9.02, 
   expect(seen("'~/*'")).toEqual([]);
 });
 
-test('visibleVirtualServices: those of which an egress host and a host overlap (C9.04)', () => {
+test('listenerVirtualServices: those of which an egress host and a host overlap (C9.04)', () => {
   const virtualService = (name: string, namespace: string, host: string): string => `
 apiVersion: networking.istio.io/v1
 kind: VirtualService
@@ -116,10 +117,9 @@ spec: { hosts: ['${host}'], http: [{ route: [{ destination: { host: x.example.co
       virtualService('out', 'bank', 'a') +
       sidecar('s', 'default', "egress: [{ hosts: ['shop/a.shop.svc.cluster.local'] }]"),
   );
-  expect(visibleVirtualServices(world, proxyScope(world, proxyNode())).map(({ name }) => name)).toEqual([
-    'in',
-    'wild',
-  ]);
+  const [listener] = egressListeners(world, proxyScope(world, proxyNode()));
+  if (listener === undefined) throw new Error('no egress listener');
+  expect(listenerVirtualServices(world, listener).map(({ name }) => name)).toEqual(['in', 'wild']);
 });
 
 test('outboundTrafficPolicyOf: the Sidecar’s word before the mesh’s (partly C9.03)', () => {

@@ -1,9 +1,8 @@
-// What of a proxy counts (ProxyScope), and what such a proxy sees: its Sidecar, services and VirtualServices.
-import type { SidecarConfig, VirtualServiceConfig } from '../config/config.ts';
+// What of a proxy counts (ProxyScope), and what such a proxy sees: its Sidecar and services.
+import type { SidecarConfig } from '../config/config.ts';
 import { metadataNames } from '../config/envoy-filter/select.ts';
 import type { MeshConfig } from '../config/mesh-config.ts';
 import { formatClusterName } from '../model/cluster-name.ts';
-import { meshGateway } from '../model/gateway-name.ts';
 import type { Hostname } from '../model/hostname.ts';
 import type { ProxyNode } from '../model/proxy-node.ts';
 import type { Service } from '../model/service.ts';
@@ -11,13 +10,7 @@ import { labelsMatch } from '../model/service.ts';
 import { addressFamilyOf } from './cluster/cluster-input.ts';
 import { labelsWithPlace } from './endpoint/place-labels.ts';
 import type { EgressListener } from './egress-listeners.ts';
-import {
-  egressListenersOf,
-  importedServices,
-  listenerServices,
-  listenerVirtualServices,
-  withAddresses,
-} from './egress-listeners.ts';
+import { egressListenersOf, importedServices, listenerServices, withAddresses } from './egress-listeners.ts';
 import { envoyFiltersNear } from './envoy-filter/patches.ts';
 import type { ProxyScope } from './resource.ts';
 import type { World } from './world.ts';
@@ -183,18 +176,6 @@ export function aliasesOf(world: World, scope: ProxyScope, hostname: Hostname): 
     return byTarget;
   });
   return aliases.get(hostname) ?? [];
-}
-
-/**
- * The VirtualServices bound to `mesh` that this proxy sees, after exportTo and Sidecar egress, oldest
- * first.
- */
-export function visibleVirtualServices(world: World, scope: ProxyScope): readonly VirtualServiceConfig[] {
-  const listeners = egressListeners(world, scope);
-  const [only] = listeners;
-  if (listeners.length === 1 && only !== undefined) return listenerVirtualServices(world, only);
-  const seen = new Set(listeners.flatMap((listener) => listenerVirtualServices(world, listener)));
-  return world.virtualServicesFor(meshGateway, scope.node.namespace).filter((config) => seen.has(config));
 }
 
 function servicesThrough(world: World, listeners: readonly EgressListener[]): readonly Service[] {

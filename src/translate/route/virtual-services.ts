@@ -7,8 +7,6 @@ import type { Hostname } from '../../model/hostname.ts';
 import { compareSpecificity, hostnameCovers, hostnamesOverlap, isWildcard } from '../../model/hostname.ts';
 import type { EgressListener } from '../egress-listeners.ts';
 import { listenerVirtualServices } from '../egress-listeners.ts';
-import type { ProxyScope } from '../resource.ts';
-import { outboundScope, visibleVirtualServices } from '../scope.ts';
 import type { World } from '../world.ts';
 import { virtualServiceHosts } from './rules.ts';
 
@@ -40,14 +38,6 @@ export interface VirtualServiceIndex {
   readonly wildcards: readonly { readonly host: Hostname; readonly places: readonly number[] }[];
 }
 
-export function virtualServiceIndex(world: World, scope: ProxyScope): VirtualServiceIndex {
-  const view = outboundScope(world, scope);
-  return world.derive(`virtual-service-index/${view.key}`, () =>
-    indexOf(visibleVirtualServices(world, view), world.meshConfig(), view.node.namespace),
-  );
-}
-
-/** Of those that one egress listener imports. */
 export function listenerVirtualServiceIndex(world: World, listener: EgressListener): VirtualServiceIndex {
   return world.derive(`listener-virtual-service-index/${listener.key}`, () =>
     indexOf(listenerVirtualServices(world, listener), world.meshConfig(), listener.namespace),
