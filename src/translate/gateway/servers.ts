@@ -78,13 +78,25 @@ export function serversOfRoutes(
   scope: ProxyScope,
   routeName: string,
 ): readonly GatewayServer[] {
-  const found = new Map<string, GatewayServer>();
-  for (const { servers } of mergedGateways(world, scope).listeners)
-    for (const server of servers) {
-      const key = `${server.gateway}/${server.origin.fieldPath.join('/')}`;
-      if (server.routeName === routeName && !found.has(key)) found.set(key, server);
-    }
-  return [...found.values()];
+  const byRoutes = world.derive(`gateway-servers-by-routes/${scope.key}`, () =>
+    groupByRoutes(mergedGateways(world, scope)),
+  );
+  return byRoutes.get(routeName) ?? [];
+}
+
+function groupByRoutes({ listeners }: MergedGateways): ReadonlyMap<string, readonly GatewayServer[]> {
+  const groups = new Map<string, GatewayServer[]>();
+  const seen = new Set<string>();
+  for (const server of listeners.flatMap(({ servers }) => servers)) {
+    const { routeName, gateway, origin } = server;
+    const key = `${routeName} ${gateway} ${origin.fieldPath.join('/')}`;
+    if (seen.has(key)) continue;
+    seen.add(key);
+    const group = groups.get(routeName);
+    if (group === undefined) groups.set(routeName, [server]);
+    else group.push(server);
+  }
+  return groups;
 }
 
 /** Hosts of the servers that forward by what the server name spells out; empty: the proxy has none. */
