@@ -4,7 +4,7 @@ import { originOf } from '../../config/config.ts';
 import { dnsSrvClusterName } from '../../model/cluster-name.ts';
 import { isTlsRoute } from '../../model/gateway-origin.ts';
 import { resolveGatewayName } from '../../model/gateway-name.ts';
-import { hostnameCovers } from '../../model/hostname.ts';
+import { hostnameCovers, isWildcard } from '../../model/hostname.ts';
 import { originAt } from '../../model/origin.ts';
 import { destinationRuleFor } from '../destination-rule.ts';
 import type { GatewayServer } from '../gateway/servers.ts';
@@ -87,7 +87,8 @@ const meshProtocols = ['istio', 'istio-peer-exchange', 'istio-http/1.0', 'istio-
 
 /**
  * One chain for each port of each service of the mesh that a host of the server covers, and for each of its
- * subsets: the server name spells out the cluster. Clients that do not speak the mesh's mutual TLS find none.
+ * subsets: the server name spells out the cluster. Clients that do not speak the mesh's mutual TLS find none. A
+ * service whose host is a wildcard has no such name: Envoy takes a `*` at the start alone, and refuses the listener.
  * Source: Istio `builtAutoPassthroughFilterChains`.
  */
 export function autoPassthroughChains(
@@ -98,7 +99,8 @@ export function autoPassthroughChains(
   const hosts = bareHosts(server);
   return visibleServices(world, scope)
     .filter(
-      ({ hostname, meshExternal }) => !meshExternal && hosts.some((host) => hostnameCovers(host, hostname)),
+      ({ hostname, meshExternal }) =>
+        !meshExternal && !isWildcard(hostname) && hosts.some((host) => hostnameCovers(host, hostname)),
     )
     .flatMap((service) => {
       const { hostname } = service;
