@@ -9,7 +9,6 @@ import type { Report, Schema } from './schema.ts';
 import { hintFor } from './schema.ts';
 import { validators } from './semantic/validators.ts';
 import { warnOfNoEffect } from './no-effect.ts';
-import { refuseUnsupported } from './unsupported.ts';
 import type { ObjectMeta, Validator } from './semantic/validator.ts';
 
 /** A kind that we read. */
@@ -96,7 +95,6 @@ export function validateKind(
 ): void {
   if (isTrafficGroup(kind.group)) refuseInternalAnnotations(meta, report);
   kind.validate?.(object, meta, report);
-  refuseUnsupported(kind.kind, object, report);
   warnOfNoEffect(kind.kind, object, meta, report);
 }
 

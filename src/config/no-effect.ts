@@ -1,6 +1,6 @@
 // What Istio does with an object and this program does not do yet, where refusing the whole object would
 // cost more than it saves: the field is named in a warning and the object is served without it. Fields
-// that must not be left out are refused instead (unsupported.ts). Who builds a feature takes its line away.
+// that must not be left out are refused instead (`Checker.unsupported`). Who builds a feature takes its line away.
 import type { FieldPath } from '../model/origin.ts';
 import type { ObjectMeta } from './semantic/validator.ts';
 import type { Report } from './schema.ts';
