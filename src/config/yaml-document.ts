@@ -12,14 +12,15 @@ export interface DocumentLimits {
   readonly depthMax: number;
   /** Syntactic tokens of one document. */
   readonly tokensMax: number;
-  /** Values after every alias has been replaced by what it stands for. */
-  readonly valuesMax: number;
+  /** Values that aliases stand for, each counted as often as it is meant. What is written out, the tokens bound. */
+  readonly aliasedMax: number;
 }
 
 export const defaultDocumentLimits: DocumentLimits = {
   depthMax: 100,
-  tokensMax: 500_000,
-  valuesMax: 200_000,
+  // `kubectl get -A -o yaml` prints one document: this is 8,000 VirtualServices of 70 lines, in about 2 GB.
+  tokensMax: 5_000_000,
+  aliasedMax: 200_000,
 };
 
 /** What is wrong with a text as YAML. */
@@ -69,7 +70,10 @@ export class DocumentText {
    * trees takes 19 kB an object where the text takes 0.6 kB.
    */
   locate(path: FieldPath): Position {
-    return this.positionAt(offsetOf(this.text, syntaxOf(this).contents, path));
+    const { contents, anchors, lineStarts } = syntaxOf(this);
+    const offset = offsetOf(this.text, contents, anchors, path);
+    const line = lastAtMost(lineStarts, offset);
+    return { file: this.file, line: this.firstLine + line, column: offset - (lineStarts[line] ?? 0) + 1 };
   }
 }
 
@@ -134,7 +138,8 @@ class ValueReader {
   readonly #anchors = new Map<string, Node>();
   readonly #targets = new Map<Node, Node | undefined>();
   readonly #open = new Set<Node>();
-  #values = 0;
+  #aliased = 0;
+  #aliasDepth = 0;
   #full = false;
 
   constructor(limits: DocumentLimits, problems: SyntaxProblem[]) {
@@ -144,7 +149,8 @@ class ValueReader {
 
   read(node: Node | null | undefined, path: FieldPath): unknown {
     if (node === null || node === undefined || this.#full) return null;
-    if (++this.#values > this.#limits.valuesMax || path.length > this.#limits.depthMax) {
+    if (this.#aliasDepth > 0) this.#aliased++;
+    if (this.#aliased > this.#limits.aliasedMax || path.length > this.#limits.depthMax) {
       this.#full = true;
       this.#report('limit', node, path, this.#fullMessage());
       return null;
@@ -161,8 +167,8 @@ class ValueReader {
   }
 
   #fullMessage(): string {
-    return this.#values > this.#limits.valuesMax
-      ? `too many values: more than ${this.#limits.valuesMax} once aliases are expanded`
+    return this.#aliased > this.#limits.aliasedMax
+      ? `too many values: aliases stand for more than ${this.#limits.aliasedMax}`
       : `nested too deeply: more than ${this.#limits.depthMax} levels`;
   }
 
@@ -177,7 +183,10 @@ class ValueReader {
       this.#report('alias', node, path, `*${node.source} stands inside its own anchor: the value has no end`);
       return null;
     }
-    return this.read(target, path);
+    this.#aliasDepth++;
+    const value = this.read(target, path);
+    this.#aliasDepth--;
+    return value;
   }
 
   #readScalar(node: Scalar, path: FieldPath): unknown {
@@ -276,9 +285,12 @@ function assign(target: Record<string, unknown>, key: string, value: unknown): v
   else target[key] = value;
 }
 
-function offsetOf(text: string, contents: Node | null, path: FieldPath): number {
-  const anchors = new Map<string, Node>();
-  if (contents !== null) collectAnchors(contents, anchors, 100_000);
+function offsetOf(
+  text: string,
+  contents: Node | null,
+  anchors: ReadonlyMap<string, Node>,
+  path: FieldPath,
+): number {
   let node: Node | null | undefined = contents;
   let offset = contents?.range?.[0] ?? 0;
   for (const [index, part] of path.entries()) {
@@ -354,16 +366,45 @@ function collectAnchors(root: Node, anchors: Map<string, Node>, nodesMax: number
   }
 }
 
+/** A syntax tree with what finding places in it takes; a list of objects is asked thousands of times. */
+interface Syntax {
+  readonly contents: Node | null;
+  readonly anchors: ReadonlyMap<string, Node>;
+  /** Offset of the start of each line. */
+  readonly lineStarts: readonly number[];
+}
+
 /** The syntax trees that were asked for last: a document's problems come together. */
-const recentSyntax: { readonly document: DocumentText; readonly contents: Node | null }[] = [];
+const recentSyntax: (Syntax & { readonly document: DocumentText })[] = [];
 const recentSyntaxMax = 4;
 
-function syntaxOf(document: DocumentText): { readonly contents: Node | null } {
+function syntaxOf(document: DocumentText): Syntax {
   const known = recentSyntax.find((entry) => entry.document === document);
   if (known !== undefined) return known;
   const composed = composeBounded(document.text, defaultDocumentLimits);
-  const entry = { document, contents: 'document' in composed ? composed.document.contents : null };
+  const contents = 'document' in composed ? composed.document.contents : null;
+  const anchors = new Map<string, Node>();
+  if (contents !== null) collectAnchors(contents, anchors, defaultDocumentLimits.tokensMax);
+  const entry = { document, contents, anchors, lineStarts: lineStartsOf(document.text) };
   recentSyntax.unshift(entry);
   if (recentSyntax.length > recentSyntaxMax) recentSyntax.pop();
   return entry;
+}
+
+function lineStartsOf(text: string): readonly number[] {
+  const starts = [0];
+  for (let at = text.indexOf('\n'); at >= 0; at = text.indexOf('\n', at + 1)) starts.push(at + 1);
+  return starts;
+}
+
+/** Index of the last of the ascending numbers that is not above the bound. */
+function lastAtMost(numbers: readonly number[], bound: number): number {
+  let low = 0;
+  let high = numbers.length - 1;
+  while (low < high) {
+    const middle = (low + high + 1) >> 1;
+    if ((numbers[middle] ?? 0) <= bound) low = middle;
+    else high = middle - 1;
+  }
+  return low;
 }
