@@ -1,7 +1,7 @@
 // Label selectors: of Istio (labels that must all be there) and of Kubernetes (with expressions).
+import type { Labels } from '../model/labels.ts';
+import { labelSelectorMatches, labelsMatch } from '../model/labels.ts';
 import { listAt, labelsAt, textAt, textsAt } from './fields.ts';
-
-type Labels = Readonly<Record<string, string>>;
 
 /** `a=b,c=d` in the order of the keys: how Kubernetes writes a selector. */
 export function selectorText(selector: Labels | undefined): string {
@@ -11,28 +11,17 @@ export function selectorText(selector: Labels | undefined): string {
     .join(',');
 }
 
-/** Whether `labels` has all of `selector`; an empty selector takes everything. */
+/** Whether `labels` has all of `selector`; an absent or empty selector takes everything. */
 export function selects(selector: Labels | undefined, labels: Labels): boolean {
-  return Object.entries(selector ?? {}).every(([key, value]) => labels[key] === value);
+  return labelsMatch(selector ?? {}, labels);
 }
 
-/** metav1.LabelSelector: an absent or empty one takes everything, an expression that is not known nothing. */
-export function labelSelectorMatches(selector: unknown, labels: Labels): boolean {
-  if (!selects(labelsAt(selector, 'matchLabels'), labels)) return false;
-  return listAt(selector, 'matchExpressions').every((expression) => {
-    const value = labels[textAt(expression, 'key')];
-    const values = textsAt(expression, 'values');
-    switch (textAt(expression, 'operator')) {
-      case 'In':
-        return value !== undefined && values.includes(value);
-      case 'NotIn':
-        return value === undefined || !values.includes(value);
-      case 'Exists':
-        return value !== undefined;
-      case 'DoesNotExist':
-        return value === undefined;
-      default:
-        return false;
-    }
-  });
+/** metav1.LabelSelector of an object that no schema has checked; an absent one takes everything. */
+export function writtenSelectorMatches(selector: unknown, labels: Labels): boolean {
+  const matchExpressions = listAt(selector, 'matchExpressions').map((expression) => ({
+    key: textAt(expression, 'key'),
+    operator: textAt(expression, 'operator'),
+    values: textsAt(expression, 'values'),
+  }));
+  return labelSelectorMatches({ matchLabels: labelsAt(selector, 'matchLabels'), matchExpressions }, labels);
 }

@@ -1,4 +1,5 @@
 // The kinds of the Gateway API (gateway.networking.k8s.io, release 1.6), as far as they are read.
+import type { LabelSelector } from '../model/labels.ts';
 import type { Config } from './config.ts';
 
 /** Absent group: that of the Gateway API; absent kind: Gateway; absent namespace: that of the object. */
@@ -36,15 +37,6 @@ export interface GatewayClassSpec {
   readonly controllerName: string;
   readonly description?: string;
   readonly parametersRef?: ObjectReference;
-}
-
-export interface LabelSelector {
-  readonly matchLabels?: Readonly<Record<string, string>>;
-  readonly matchExpressions?: readonly {
-    readonly key: string;
-    readonly operator: string;
-    readonly values?: readonly string[];
-  }[];
 }
 
 export interface RouteGroupKind {

@@ -1,15 +1,5 @@
 // The parts of Kubernetes objects that we read. Fields that are not here are accepted and not read.
-
-type Labels = Readonly<Record<string, string>>;
-
-export interface LabelSelector {
-  readonly matchLabels?: Labels;
-  readonly matchExpressions?: readonly {
-    readonly key: string;
-    readonly operator: 'In' | 'NotIn' | 'Exists' | 'DoesNotExist';
-    readonly values?: readonly string[];
-  }[];
-}
+import type { LabelSelector, Labels } from '../model/labels.ts';
 
 /** `spec` of a v1 Service. */
 export interface KubeServiceSpec {

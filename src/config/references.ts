@@ -1,6 +1,7 @@
 // References among objects that lead nowhere: gateways, hosts, ports and subsets that are named and not there.
 // What is missing here may be elsewhere (another folder, a registry), so these are warnings.
 import type { VirtualServiceSpec } from '../api/gen/istio-types.js';
+import { isExportedTo } from '../model/export.ts';
 import { resolveGatewayName } from '../model/gateway-name.ts';
 import { hostnameCovers, resolveHost, serviceHostname } from '../model/hostname.ts';
 import type { FieldPath } from '../model/origin.ts';
@@ -121,17 +122,14 @@ function checkDelegate(
   if (delegate === undefined) warn(`there is no VirtualService ${full}: the rule is left out`);
   else if (!isDelegate(delegate))
     warn(`VirtualService ${full} has hosts, so it is no delegate: the rule is left out`);
-  else if (!isExportedTo(delegate, root.namespace))
+  else if (!mayBeExportedTo(delegate, root.namespace))
     warn(`VirtualService ${full} is not exported to ${root.namespace}: the rule is left out`);
 }
 
 /** As far as the object itself says; the mesh may have another default. */
-function isExportedTo({ spec, namespace }: VirtualServiceConfig, client: string): boolean {
+function mayBeExportedTo({ spec, namespace }: VirtualServiceConfig, client: string): boolean {
   const { exportTo = [] } = spec;
-  return (
-    exportTo.length === 0 ||
-    exportTo.some((to) => to === '*' || to === client || (to === '.' && namespace === client))
-  );
+  return exportTo.length === 0 || isExportedTo(exportTo, namespace, client);
 }
 
 function* destinationsOf(

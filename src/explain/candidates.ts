@@ -2,6 +2,7 @@
 // if something about them were different.
 import type { VirtualServiceSpec } from '../api/gen/istio-types.js';
 import type { RouteConfiguration } from '../api/gen/envoy/config/route/v3/route_pb.js';
+import { isExportedTo } from '../model/export.ts';
 import { parseClusterName } from '../model/cluster-name.ts';
 import { resolveGatewayName } from '../model/gateway-name.ts';
 import { hostnameCovers, resolveHost } from '../model/hostname.ts';
@@ -162,10 +163,7 @@ function unseenServices(
     .filter(({ ports }) => ports.some(({ servicePort }) => servicePort === port))
     .flatMap((service): readonly Candidate[] => {
       const { hostname, exportTo } = service;
-      const isExported = exportTo.some(
-        (to) => to === '*' || to === namespace || (to === '.' && service.namespace === namespace),
-      );
-      if (!isExported)
+      if (!isExportedTo(exportTo, service.namespace, namespace))
         return [
           {
             text: `${hostname} is exported to ${exportTo.join(', ')} only, and this is ${namespace}`,
@@ -217,11 +215,7 @@ function whyNotBound(
 ): { readonly text: string; readonly path: readonly (string | number)[] } {
   const gateways = spec.gateways ?? [];
   const exportTo = spec.exportTo ?? [];
-  const isSeen =
-    exportTo.length === 0 ||
-    exportTo.some(
-      (to) => to === '*' || to === from.namespace || (to === '.' && rule.namespace === from.namespace),
-    );
+  const isSeen = exportTo.length === 0 || isExportedTo(exportTo, rule.namespace, from.namespace);
   if (!isSeen)
     return {
       text: `it is exported to ${exportTo.join(', ')} only, and this is ${from.namespace}`,

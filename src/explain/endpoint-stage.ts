@@ -6,9 +6,9 @@ import type { Cluster } from '../api/gen/envoy/config/cluster/v3/cluster_pb.js';
 import type { LbEndpoint } from '../api/gen/envoy/config/endpoint/v3/endpoint_components_pb.js';
 import type { ClusterLoadAssignment } from '../api/gen/envoy/config/endpoint/v3/endpoint_pb.js';
 import type { Endpoint, Service } from '../model/service.ts';
-import { labelsMatch } from '../model/service.ts';
+import { labelsMatch } from '../model/labels.ts';
 import type { MeshView } from './mesh-view.ts';
-import { workloadId } from './mesh-view.ts';
+import { podAt, workloadId } from './mesh-view.ts';
 import type { EndpointTrace } from './trace.ts';
 import { upstreamTransport } from './transport.ts';
 
@@ -175,12 +175,6 @@ export function nearestPods(mesh: MeshView, service: Service): readonly string[]
     return `pods of ${workload.workloadName}: label ${what.join(', ')}`;
   });
   return [...new Set(texts)].slice(0, 3);
-}
-
-function podAt(mesh: MeshView, address: string | undefined): string {
-  if (address === undefined) return '';
-  const workload = mesh.workloads.find(({ addresses }) => addresses.includes(address));
-  return workload === undefined ? '' : workloadId(workload);
 }
 
 function endpointText({ address, endpointPort }: Endpoint): string {

@@ -9,7 +9,7 @@ import { explainPass, failureAt } from './hop.ts';
 import type { Connection, FoundListener } from './listener-stage.ts';
 import { boundAddresses, boundListener, outboundListener } from './listener-stage.ts';
 import type { MeshView, ProxyView, Workload } from './mesh-view.ts';
-import { workloadId } from './mesh-view.ts';
+import { podAt, workloadId } from './mesh-view.ts';
 import { outcomeOf } from './outcome.ts';
 import type { Arrival } from './receiver.ts';
 import { explainArrival } from './receiver.ts';
@@ -259,9 +259,4 @@ function passOf(walk: Walk, proxy: ProxyView, side: Pass['side'], connection: Co
 function clientTransport({ tls }: ExplainedRequest): string {
   if (tls === undefined) return plainText.text;
   return `the client’s own TLS${tls.sni === '' ? '' : ` (SNI ${tls.sni})`}`;
-}
-
-function podAt(mesh: MeshView, address: string): string {
-  const workload = mesh.workloads.find(({ addresses }) => addresses.includes(address));
-  return workload === undefined ? '' : workloadId(workload);
 }

@@ -71,3 +71,10 @@ export interface MeshView {
 export function workloadId({ name, namespace }: Pick<Workload, 'name' | 'namespace'>): string {
   return `${name}.${namespace}`;
 }
+
+/** The pod that has this address; empty where none has it, or there is no address. */
+export function podAt(mesh: MeshView, address: string | undefined): string {
+  if (address === undefined) return '';
+  const workload = mesh.workloads.find(({ addresses }) => addresses.includes(address));
+  return workload === undefined ? '' : workloadId(workload);
+}

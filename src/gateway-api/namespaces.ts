@@ -1,6 +1,8 @@
 // Which namespaces a Gateway lets in: for routes of a listener, and for ListenerSets.
 import type { Config } from '../config/config.ts';
-import type { KubeGatewayConfig, LabelSelector, Listener } from '../config/gateway-api-types.ts';
+import type { KubeGatewayConfig, Listener } from '../config/gateway-api-types.ts';
+import type { LabelSelector } from '../model/labels.ts';
+import { labelSelectorMatches } from '../model/labels.ts';
 import type { GatewayApiObjects } from './objects.ts';
 
 /**
@@ -38,28 +40,7 @@ export function takesListenerSets(
   return rule?.selector !== undefined && found !== undefined && selects(rule.selector, found);
 }
 
-/** Every namespace has its name as a label. An operator that Kubernetes does not know selects nothing. */
-function selects({ matchLabels = {}, matchExpressions = [] }: LabelSelector, namespace: Config): boolean {
-  const labels: Readonly<Record<string, string>> = {
-    ...namespace.labels,
-    'kubernetes.io/metadata.name': namespace.name,
-  };
-  return (
-    Object.entries(matchLabels).every(([key, value]) => labels[key] === value) &&
-    matchExpressions.every(({ key, operator, values = [] }) => {
-      const value = labels[key];
-      switch (operator) {
-        case 'In':
-          return value !== undefined && values.includes(value);
-        case 'NotIn':
-          return value === undefined || !values.includes(value);
-        case 'Exists':
-          return value !== undefined;
-        case 'DoesNotExist':
-          return value === undefined;
-        default:
-          return false;
-      }
-    })
-  );
+/** Every namespace has its name as a label. */
+function selects(selector: LabelSelector, { labels, name }: Config): boolean {
+  return labelSelectorMatches(selector, { ...labels, 'kubernetes.io/metadata.name': name });
 }

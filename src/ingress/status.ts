@@ -3,7 +3,7 @@ import { isIP } from 'node:net';
 import type { Config } from '../config/config.ts';
 import type { KubeServiceSpec, PodStatus } from '../config/kube-types.ts';
 import type { MeshConfig } from '../config/mesh-config.ts';
-import { labelsMatch } from '../model/service.ts';
+import { labelsMatch } from '../model/labels.ts';
 import { ingressGatewayLabels } from './gateway.ts';
 
 export interface IngressStatus {

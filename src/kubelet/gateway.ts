@@ -4,7 +4,7 @@ import type { Config, Position } from '../config/config.ts';
 import type { DeploymentSpec, KubeServiceSpec } from '../config/kube-types.ts';
 import type { ConfigStore } from '../config/store.ts';
 import type { GatewayBind } from '../model/proxy-node.ts';
-import { labelsMatch } from '../model/service.ts';
+import { labelsMatch } from '../model/labels.ts';
 import type { Workload } from './workloads.ts';
 
 export const gatewayName = 'istio-ingressgateway';

@@ -21,6 +21,11 @@ export function formatClusterName(name: ClusterName): string {
   return `${name.direction}|${name.servicePort}|${name.subset}|${name.hostname}`;
 }
 
+/** `inbound|8080||`: only the port, so that a change of Services does not cut connections. */
+export function inboundClusterName(port: number): string {
+  return formatClusterName({ direction: 'inbound', servicePort: port, subset: '', hostname: '' });
+}
+
 /**
  * `outbound_.80_.v1_.reviews.default.svc.cluster.local`: the same as a DNS name, for it is sent as a server name
  * between gateways of networks. Source: Istio `BuildDNSSrvSubsetKey`.

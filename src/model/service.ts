@@ -1,5 +1,6 @@
 // What a mesh routes to.
 import type { Hostname } from './hostname.ts';
+import { isWildcard } from './hostname.ts';
 import type { Origin } from './origin.ts';
 
 /**
@@ -106,11 +107,18 @@ export interface Endpoint {
   readonly weight: number;
 }
 
-/** Whether a label set carries everything that a selector asks. An empty selector matches all. */
-export function labelsMatch(
-  selector: Readonly<Record<string, string>>,
-  labels: Readonly<Record<string, string>>,
-): boolean {
-  for (const [name, value] of Object.entries(selector)) if (labels[name] !== value) return false;
-  return true;
+/** A wildcard name that is resolved when it is called; one that is no wildcard is a service like others. */
+export function isDynamicDns({ resolution, hostname }: Service): boolean {
+  return resolution === 'dynamic-dns' && isWildcard(hostname);
+}
+
+export { labelsMatch } from './labels.ts';
+
+/**
+ * Whether clients keep to the endpoint that they had first: then one that is going away is still an endpoint, DRAINING.
+ * Istio: PILOT_PERSISTENT_SESSION_LABEL, PILOT_PERSISTENT_SESSION_HEADER_LABEL.
+ */
+export function keepsSessions({ labels }: Pick<Service, 'labels'>): boolean {
+  const names = ['istio.io/persistent-session', 'istio.io/persistent-session-header'];
+  return names.some((name) => (labels[name] ?? '') !== '');
 }

@@ -17,13 +17,14 @@ import { isDelegate, isRoot, withDelegates } from '../config/delegates.ts';
 import type { MeshConfig } from '../config/mesh-config.ts';
 import type { ConfigChange } from '../config/store.ts';
 import { sameConfig } from '../config/store.ts';
+import { isExportedTo } from '../model/export.ts';
 import { resolveGatewayName } from '../model/gateway-name.ts';
 import { servicesOfGateway } from '../model/gateway-origin.ts';
 import type { Hostname } from '../model/hostname.ts';
 import { hostnameCovers, isWildcard, resolveHost } from '../model/hostname.ts';
 import type { NetworkGateway } from '../model/network.ts';
 import type { Endpoint, Service } from '../model/service.ts';
-import { labelsMatch } from '../model/service.ts';
+import { labelsMatch } from '../model/labels.ts';
 import type { Registry, RegistrySources } from '../registry/registry.ts';
 import { createRegistry } from '../registry/registry.ts';
 import { isVisible } from '../registry/service-conflicts.ts';
@@ -384,9 +385,7 @@ function isExported(
   defaults: readonly string[],
 ): boolean {
   const exportTo = config.spec.exportTo ?? [];
-  return (exportTo.length === 0 ? defaults : exportTo).some(
-    (to) => to === '*' || to === namespace || (to === '.' && config.namespace === namespace),
-  );
+  return isExportedTo(exportTo.length === 0 ? defaults : exportTo, config.namespace, namespace);
 }
 
 function labelNames(selectors: readonly (Labels | undefined)[]): readonly string[] {

@@ -3,7 +3,7 @@ import { isIP } from 'node:net';
 import type { Config, ServiceEntryConfig } from '../config/config.ts';
 import type { EndpointSlice, KubeEndpoints, ObjectReference } from '../config/kube-types.ts';
 import type { Endpoint, Health, Service, ServicePort } from '../model/service.ts';
-import { labelsMatch } from '../model/service.ts';
+import { labelsMatch } from '../model/labels.ts';
 import type { PlaceOptions, Workload } from './workload.ts';
 import { addressOnlyWorkload, workloadOfInlineEntry } from './workload.ts';
 

@@ -13,7 +13,7 @@ import type { MeshConfig } from '../config/mesh-config.ts';
 import type { Hostname } from '../model/hostname.ts';
 import type { NetworkGateway } from '../model/network.ts';
 import type { Endpoint, Service, ServicePort } from '../model/service.ts';
-import { labelsMatch } from '../model/service.ts';
+import { labelsMatch } from '../model/labels.ts';
 import { allocateAddresses, takesAllocated, writtenAddresses } from './allocated-addresses.ts';
 import type { PodLookup } from './endpoints.ts';
 import {

@@ -1,7 +1,8 @@
 // Several services of one name: which of them counts, and what the others may add.
+import { isExportedTo } from '../model/export.ts';
 import type { Hostname } from '../model/hostname.ts';
 import type { Service } from '../model/service.ts';
-import { labelsMatch } from '../model/service.ts';
+import { sameLabels } from '../model/labels.ts';
 
 /**
  * The one service that several of one namespace and hostname make: Kubernetes' before ServiceEntries', the
@@ -24,9 +25,7 @@ export function mergeServices(services: readonly Service[]): Service | undefined
 
 /** Whether clients of `namespace` may see it. */
 export function isVisible(service: Service, namespace: string): boolean {
-  return service.exportTo.some(
-    (to) => to === '*' || to === namespace || (to === '.' && service.namespace === namespace),
-  );
+  return isExportedTo(service.exportTo, service.namespace, namespace);
 }
 
 /** What clients of `namespace` see: one of each hostname, in the order of compareServices. */
@@ -66,8 +65,4 @@ function agree(a: Service, b: Service): boolean {
     a.exportTo.length === b.exportTo.length &&
     a.exportTo.every((to) => b.exportTo.includes(to))
   );
-}
-
-function sameLabels(a: Readonly<Record<string, string>>, b: Readonly<Record<string, string>>): boolean {
-  return labelsMatch(a, b) && labelsMatch(b, a);
 }

@@ -7,7 +7,7 @@ import type { Hostname } from '../model/hostname.ts';
 import { compareSpecificity, resolveHost } from '../model/hostname.ts';
 import type { Origin } from '../model/origin.ts';
 import { originAt } from '../model/origin.ts';
-import { labelsMatch } from '../model/service.ts';
+import { labelsMatch, sameLabels } from '../model/labels.ts';
 import type { ProxyScope } from './resource.ts';
 import { visibleService } from './scope.ts';
 import type { World } from './world.ts';
@@ -219,7 +219,7 @@ function choose(
   const first = selecting[0];
   if (first !== undefined) {
     // Only rules with the same selector are merged.
-    const same = selecting.filter((rule) => sameEntries(selectorOf(rule) ?? {}, selectorOf(first) ?? {}));
+    const same = selecting.filter((rule) => sameLabels(selectorOf(rule) ?? {}, selectorOf(first) ?? {}));
     return merge(same, domainSuffix);
   }
   const groups: DestinationRuleConfig[][] = [];
@@ -322,8 +322,4 @@ function fillGaps(user: SourcedPolicy, { policy: backend, origin }: SourcedPolic
     ...(merged.length === 0 ? {} : { portLevelSettings: merged }),
   };
   return { policy, origin: user.origin, filled };
-}
-
-function sameEntries(a: Readonly<Record<string, string>>, b: Readonly<Record<string, string>>): boolean {
-  return labelsMatch(a, b) && labelsMatch(b, a);
 }

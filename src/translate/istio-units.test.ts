@@ -22,7 +22,7 @@ import { formatClusterName, parseClusterName } from '../model/cluster-name.ts';
 import { compareSpecificity, hostnameCovers, hostnamesOverlap, resolveHost } from '../model/hostname.ts';
 import { parseProtocol, protocolOfPort } from '../model/protocol.ts';
 import type { Endpoint, Service } from '../model/service.ts';
-import { labelsMatch } from '../model/service.ts';
+import { labelsMatch } from '../model/labels.ts';
 import { serviceOfKubeService } from '../registry/kube-service.ts';
 import { bestOfEach, isVisible, mergeServices } from '../registry/service-conflicts.ts';
 import { servicesOfEntry } from '../registry/service-entry.ts';

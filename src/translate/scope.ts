@@ -6,7 +6,7 @@ import { formatClusterName } from '../model/cluster-name.ts';
 import type { Hostname } from '../model/hostname.ts';
 import type { ProxyNode } from '../model/proxy-node.ts';
 import type { Service } from '../model/service.ts';
-import { labelsMatch } from '../model/service.ts';
+import { labelsMatch } from '../model/labels.ts';
 import { addressFamilyOf } from './cluster/cluster-input.ts';
 import { labelsWithPlace } from './endpoint/place-labels.ts';
 import type { EgressListener } from './egress-listeners.ts';

@@ -4,7 +4,7 @@ import type { Analyzer } from '../analyzer.ts';
 import { labelsAt, listAt, textAt, valueAt } from '../fields.ts';
 import { says } from '../messages.ts';
 import { specOf } from '../object.ts';
-import { labelSelectorMatches } from '../selector.ts';
+import { writtenSelectorMatches } from '../selector.ts';
 
 export const imageAuto: Analyzer = {
   name: 'injection.ImageAutoAnalyzer',
@@ -25,8 +25,11 @@ export const imageAuto: Analyzer = {
       const namespaceLabels = objects.find('Namespace', '', object.namespace || 'default')?.labels ?? {};
       const isInjected = webhooks.some(
         (webhook) =>
-          labelSelectorMatches(valueAt(webhook, 'namespaceSelector'), namespaceLabels) &&
-          labelSelectorMatches(valueAt(webhook, 'objectSelector'), labelsAt(template, 'metadata', 'labels')),
+          writtenSelectorMatches(valueAt(webhook, 'namespaceSelector'), namespaceLabels) &&
+          writtenSelectorMatches(
+            valueAt(webhook, 'objectSelector'),
+            labelsAt(template, 'metadata', 'labels'),
+          ),
       );
       if (!isInjected)
         report(

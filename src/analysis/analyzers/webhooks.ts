@@ -4,7 +4,7 @@ import type { Analyzer } from '../analyzer.ts';
 import { labelsAt, listAt, textAt, textsAt, valueAt } from '../fields.ts';
 import { says } from '../messages.ts';
 import type { AnalysisObject } from '../object.ts';
-import { labelSelectorMatches } from '../selector.ts';
+import { writtenSelectorMatches } from '../selector.ts';
 
 type Labels = Readonly<Record<string, string>>;
 
@@ -77,8 +77,8 @@ function overlaps(
     for (const pod of pods) {
       const taking = webhooks.filter(
         ({ value }) =>
-          labelSelectorMatches(valueAt(value, 'namespaceSelector'), namespace) &&
-          labelSelectorMatches(valueAt(value, 'objectSelector'), pod),
+          writtenSelectorMatches(valueAt(value, 'namespaceSelector'), namespace) &&
+          writtenSelectorMatches(valueAt(value, 'objectSelector'), pod),
       );
       for (const webhook of taking.length > 1 ? taking : []) {
         const others = taking

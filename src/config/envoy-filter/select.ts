@@ -2,7 +2,7 @@
 import { RE2JS } from 're2js';
 import type { EnvoyFilterSpec } from '../../api/gen/istio-types.js';
 import type { Origin } from '../../model/origin.ts';
-import { labelsMatch } from '../../model/service.ts';
+import { labelsMatch } from '../../model/labels.ts';
 import type { EnvoyFilterConfig } from '../config.ts';
 import { compareAge, originOf } from '../config.ts';
 import type { ApplyTo } from './patch-value.ts';

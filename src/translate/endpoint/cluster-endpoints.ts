@@ -4,7 +4,8 @@ import type { MeshConfig } from '../../config/mesh-config.ts';
 import type { Hostname } from '../../model/hostname.ts';
 import { compareSpecificity, hostnameCovers } from '../../model/hostname.ts';
 import type { Endpoint } from '../../model/service.ts';
-import { labelsMatch } from '../../model/service.ts';
+import { labelsMatch } from '../../model/labels.ts';
+import { keepsSessions } from '../../model/service.ts';
 import type { OutboundTarget } from '../cluster/outbound-clusters.ts';
 import type { EffectiveDestinationRule, Subset, TrafficPolicy } from '../destination-rule.ts';
 import { mutualTlsMode } from '../mtls/mutual-tls-mode.ts';
@@ -27,12 +28,15 @@ export function clusterEndpoints(
   const { node } = scope;
   const sendsUnready =
     service.trafficDistribution !== undefined || (policy.policy.outlierDetection?.minHealthPercent ?? 0) <= 0;
+  const sendsDraining = keepsSessions(service);
   const isLocal = isClusterLocalHost(world.meshConfig(), service.hostname);
   const isDns = discovery === 'STRICT_DNS' || discovery === 'LOGICAL_DNS';
   const chosen = world
     .endpoints(service.hostname, port.servicePort, service.namespace)
+    .map((endpoint) => (isDraining(endpoint) ? { ...endpoint, health: 'DRAINING' as const } : endpoint))
     .filter(
       (endpoint) =>
+        (sendsDraining || endpoint.health !== 'DRAINING') &&
         (sendsUnready || endpoint.health !== 'UNHEALTHY') &&
         (subset === undefined || labelsMatch(subset.labels, endpoint.labels)) &&
         (service.isNodeLocal !== true || endpoint.nodeName === node.labels['kubernetes.io/hostname']) &&
@@ -92,6 +96,11 @@ export function isClusterLocalHost(mesh: MeshConfig, hostname: Hostname): boolea
   const hosts = mesh.clusterLocalHosts.filter(({ host }) => hostnameCovers(host, hostname));
   const [best] = hosts.map(({ host }) => host).sort(compareSpecificity);
   return hosts.find(({ host }) => host === best)?.isLocal === true;
+}
+
+/** Whoever takes a workload out of service by hand labels it. Istio: PILOT_DRAINING_LABEL. */
+function isDraining({ labels }: Endpoint): boolean {
+  return (labels['istio.io/draining'] ?? '') !== '';
 }
 
 function isPipe({ address }: Endpoint): boolean {

@@ -1,8 +1,7 @@
 // virtualInbound: everything that comes to the pod, by port: chains of named ports, and of all the others; and
 // listeners of their own for ports that a Sidecar binds.
-import { formatClusterName, inboundPassthroughCluster } from '../../model/cluster-name.ts';
+import { inboundClusterName, inboundPassthroughCluster } from '../../model/cluster-name.ts';
 import { isHttp } from '../../model/protocol.ts';
-
 import { exchangesMetadata } from '../cluster/metadata-exchange.ts';
 import type { InboundTarget } from '../inbound-targets.ts';
 import { inboundTargets } from '../inbound-targets.ts';
@@ -11,6 +10,8 @@ import { mutualTlsSettings, settingOfPort } from '../mtls/mutual-tls-mode.ts';
 import type { ProxyScope } from '../resource.ts';
 import type { IngressPort } from '../sidecar-ingress.ts';
 import { ingressPorts } from '../sidecar-ingress.ts';
+import type { NamedService } from '../stat-name.ts';
+import { statName, unregistered } from '../stat-name.ts';
 import type { World } from '../world.ts';
 import type { Binds } from './binds.ts';
 import { addressesOn, captureBinds, instanceBinds, listenerName, wildcards } from './binds.ts';
@@ -126,6 +127,7 @@ function passthroughChains(
       cluster: inboundPassthroughCluster,
       chainNames: { http: 'virtualInbound-catchall-http', tcp: 'virtualInbound' },
       statPrefix: `${inboundPassthroughCluster};`,
+      statName: statNameOf(world, unregistered(''), 0, 'virtualInbound'),
       hostname: '',
       servicePort: 0,
       setting: port === 0 ? settings : settingOfPort(settings, port),
@@ -139,14 +141,19 @@ function namedPorts(world: World, scope: ProxyScope, settings: MutualTlsSettings
   if (ingress.length === 0)
     return inboundTargets(world, scope)
       .filter(({ targetPort }) => !isProxyPort(world, targetPort))
-      .map((target) => servicePort(scope, settings, target));
+      .map((target) => servicePort(world, scope, settings, target));
   return ingress
     .filter((port) => mayStand(scope, port))
-    .map((port) => ingressPort(scope, settings, port))
+    .map((port) => ingressPort(world, scope, settings, port))
     .sort((a, b) => a.port - b.port);
 }
 
-function servicePort(scope: ProxyScope, settings: MutualTlsSettings, target: InboundTarget): NamedPort {
+function servicePort(
+  world: World,
+  scope: ProxyScope,
+  settings: MutualTlsSettings,
+  target: InboundTarget,
+): NamedPort {
   const { targetPort, service, port } = target;
   const binds = wildcards(scope);
   const name = listenerName(binds[0], targetPort);
@@ -156,6 +163,7 @@ function servicePort(scope: ProxyScope, settings: MutualTlsSettings, target: Inb
     cluster: inboundClusterName(targetPort),
     chainNames: { http: name, tcp: name },
     statPrefix: `inbound_${name};`,
+    statName: statNameOf(world, service, port.servicePort, port.name),
     hostname: service.hostname,
     servicePort: port.servicePort,
     setting: settingOfPort(settings, targetPort),
@@ -166,8 +174,14 @@ function servicePort(scope: ProxyScope, settings: MutualTlsSettings, target: Inb
 }
 
 /** Its hostname, for spans, is made of the Sidecar's name. */
-function ingressPort(scope: ProxyScope, settings: MutualTlsSettings, ingress: IngressPort): NamedPort {
-  const { port, protocol, bind, bindToPort, tls, sidecar, origin } = ingress;
+function ingressPort(
+  world: World,
+  scope: ProxyScope,
+  settings: MutualTlsSettings,
+  ingress: IngressPort,
+): NamedPort {
+  const { port, portName, protocol, bind, bindToPort, tls, sidecar, origin } = ingress;
+  const hostname = `${sidecar.name}.${sidecar.namespace}`;
   const binds: Binds = bind === '' ? instanceBinds(scope) : [bind];
   const name = listenerName(binds[0], port);
   return {
@@ -176,7 +190,8 @@ function ingressPort(scope: ProxyScope, settings: MutualTlsSettings, ingress: In
     cluster: inboundClusterName(port),
     chainNames: { http: name, tcp: name },
     statPrefix: `inbound_${name};`,
-    hostname: `${sidecar.name}.${sidecar.namespace}`,
+    statName: statNameOf(world, unregistered(hostname), port, portName),
+    hostname,
     servicePort: port,
     setting: settingOfPort(settings, port),
     ...(tls === undefined ? {} : { tls }),
@@ -192,8 +207,4 @@ function mayStand(scope: ProxyScope, { port, bind, bindToPort, protocol }: Ingre
   if (bindToPort && scope.node.unprivileged === true && port < 1024) return false;
   const everywhere = bind === wildcards(scope)[0] || (bind === '' && isHttp(protocol));
   return !everywhere || !isBootstrapPort(port);
-}
-
-function inboundClusterName(port: number): string {
-  return formatClusterName({ direction: 'inbound', servicePort: port, subset: '', hostname: '' });
 }

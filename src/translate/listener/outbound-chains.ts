@@ -5,8 +5,9 @@ import { formatCidr, parseCidr } from '../../model/cidr.ts';
 import { meshGateway, resolveGatewayName } from '../../model/gateway-name.ts';
 import { hostnamesOverlap } from '../../model/hostname.ts';
 import { isTls } from '../../model/protocol.ts';
-import type { Protocol, Service } from '../../model/service.ts';
-import { labelsMatch } from '../../model/service.ts';
+import type { Service } from '../../model/service.ts';
+import { isDynamicDns } from '../../model/service.ts';
+import { labelsMatch } from '../../model/labels.ts';
 import { addressFamilyOf } from '../cluster/cluster-input.ts';
 import type { ConfigIdentity } from '../proto-values.ts';
 import type { ProxyScope } from '../resource.ts';
@@ -14,15 +15,15 @@ import { aliasesOf } from '../scope.ts';
 import { virtualServiceHosts } from '../route/rules.ts';
 import type { World } from '../world.ts';
 import type { ChainInput } from './listener-input.ts';
+import type { StreamPort } from './network-filters.ts';
 import { routedTcp, serviceTcp } from './network-filters.ts';
 import type { Place } from './outbound-places.ts';
-import { isDynamicDns } from './outbound-places.ts';
 
 /** A service, the port that is listened on for it, and where. */
 export interface OutboundTarget {
   readonly service: Service;
   /** 0: a Unix socket, on which no address can be asked for. */
-  readonly port: { readonly number: number; readonly protocol: Protocol };
+  readonly port: StreamPort;
   readonly place: Pick<Place, 'byName' | 'ranges'>;
 }
 
@@ -68,7 +69,7 @@ function tlsChains(
         const key = `${sniHosts.join(',')}|${subnets.join(',')}`;
         const ruleOrigin = originOf(config, 'spec', 'tls', ruleIndex);
         const routes = rule.route ?? [];
-        const filter = routedTcp(world, scope, config, routes, port.number, ruleOrigin);
+        const filter = routedTcp(world, scope, config, routes, port, ruleOrigin);
         if (filter === undefined || chains.has(key)) continue;
         chains.set(key, {
           reason: 'virtual-service-tls',
@@ -101,7 +102,7 @@ function tcpChains(
   for (const config of virtualServices) {
     for (const [index, rule] of (config.spec.tcp ?? []).entries()) {
       const origin = originOf(config, 'spec', 'tcp', index);
-      const filter = routedTcp(world, scope, config, rule.route ?? [], port.number, origin);
+      const filter = routedTcp(world, scope, config, rule.route ?? [], port, origin);
       if (filter === undefined) continue;
       const chain = { reason: 'virtual-service-tcp' as const, name: '', filter, origin };
       const matching = (rule.match ?? []).filter((match) => applies(match, config, scope, port.number));
@@ -130,7 +131,9 @@ function serviceChain(
   serverNames: readonly string[],
 ): ChainInput {
   const only = service.ports.length === 1 ? service.ports[0]?.servicePort : undefined;
-  const filter = serviceTcp(world, scope, service.hostname, only ?? port.number);
+  // Istio leaves the port's name out here, which only a pattern of names would show.
+  const target = { servicePort: only ?? port.number, name: '', protocol: port.protocol };
+  const filter = serviceTcp(world, scope, service, target);
   // The name that a client asks for in its hello is looked up before it is connected to.
   const lookup = {
     hostname: service.hostname,

@@ -1,8 +1,8 @@
 // Where the listeners of a service port stand: on its addresses, on all, or where an egress listener binds.
 import { isIP } from 'node:net';
 import { isHttp } from '../../model/protocol.ts';
-import { isWildcard } from '../../model/hostname.ts';
 import type { Protocol, Service } from '../../model/service.ts';
+import { isDynamicDns } from '../../model/service.ts';
 import type { EgressListener } from '../egress-listeners.ts';
 import type { ProxyScope } from '../resource.ts';
 import type { World } from '../world.ts';
@@ -78,11 +78,6 @@ export function placesOf(
   return [...pods].map((address) => ({ binds: [address], onWildcard: false, byName: false, ranges: [] }));
 }
 
-/** A name of `*.x` whose meaning is asked for when it is called. */
-export function isDynamicDns({ resolution, hostname }: Service): boolean {
-  return resolution === 'dynamic-dns' && isWildcard(hostname);
-}
-
 /** A Service is one listener on the addresses of its families; addresses of a ServiceEntry are one each. */
 function groups(service: Service, addresses: readonly string[]): readonly Binds[] {
   const [first, ...more] = addresses;
@@ -91,8 +86,9 @@ function groups(service: Service, addresses: readonly string[]): readonly Binds[
 }
 
 /**
- * The addresses by which a proxy's clients call a service. Of a Kubernetes Service those of the proxy's families, else its first: clients may have it from elsewhere. Of a
- * ServiceEntry all of them. Source: Istio `GetAddressForProxy`.
+ * The addresses by which a proxy's clients call a service. Of a Kubernetes Service those of the proxy's families,
+ * else its first: clients may have it from elsewhere. Of a ServiceEntry all of them.
+ * Source: Istio `GetAddressForProxy`.
  */
 export function addressesFor({ node }: ProxyScope, { addresses, registry }: Service): readonly string[] {
   const known = addresses.filter((address) => address !== wildcardAddress);

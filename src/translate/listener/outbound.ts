@@ -2,6 +2,7 @@
 import type { VirtualServiceConfig } from '../../config/config.ts';
 import { isHttp, isSniffed, isTcp } from '../../model/protocol.ts';
 import type { Protocol, Service } from '../../model/service.ts';
+import { isDynamicDns } from '../../model/service.ts';
 import { addressFamilyOf } from '../cluster/cluster-input.ts';
 import type { EgressListener } from '../egress-listeners.ts';
 import { listenerServices } from '../egress-listeners.ts';
@@ -20,7 +21,7 @@ import { streamChains } from './outbound-chains.ts';
 import type { Entry, ListenerConflict } from './outbound-entries.ts';
 import { mergeInto } from './outbound-entries.ts';
 import type { Binding, Place } from './outbound-places.ts';
-import { bindingOf, isDynamicDns, placesOf } from './outbound-places.ts';
+import { bindingOf, placesOf } from './outbound-places.ts';
 import { isProxyPort } from './proxy-ports.ts';
 
 export { wildcardAddress } from './binds.ts';
@@ -34,6 +35,7 @@ export interface OutboundListeners {
 interface ListenPort {
   /** 0: a Unix socket. */
   readonly number: number;
+  readonly name: string;
   readonly protocol: Protocol;
 }
 
@@ -76,7 +78,8 @@ function addEgress(draft: Draft, listener: EgressListener): void {
     if (service.resolution === 'alias') continue;
     if (listener.port !== undefined) add(service, listener.port);
     else
-      for (const { servicePort, protocol } of service.ports) add(service, { number: servicePort, protocol });
+      for (const { servicePort, name, protocol } of service.ports)
+        add(service, { number: servicePort, name, protocol });
   }
 }
 

@@ -2,7 +2,7 @@
 import type { PeerAuthenticationConfig } from '../../config/config.ts';
 import { originOf } from '../../config/config.ts';
 import type { Origin } from '../../model/origin.ts';
-import { labelsMatch } from '../../model/service.ts';
+import { labelsMatch } from '../../model/labels.ts';
 import type { World } from '../world.ts';
 
 /** DISABLE: plain text alone. PERMISSIVE: both. STRICT: mutual TLS alone. */

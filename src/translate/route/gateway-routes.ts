@@ -1,5 +1,6 @@
 // Routes of gateways: `http.<listener port>` with the virtual hosts of every server and VirtualService there.
 import type { VirtualServiceConfig } from '../../config/config.ts';
+import { isExportedTo } from '../../model/export.ts';
 import type { Hostname } from '../../model/hostname.ts';
 import { compareSpecificity } from '../../model/hostname.ts';
 import type { Origin } from '../../model/origin.ts';
@@ -82,18 +83,11 @@ function gatewayRules(
     serviceOf: (hostname) => {
       const own = world.service(hostname, config.namespace);
       const visible = world.service(hostname, namespace);
-      return own?.namespace === config.namespace && isVisibleTo(own, namespace) ? own : visible;
+      return own?.namespace === config.namespace && isExportedTo(own.exportTo, own.namespace, namespace)
+        ? own
+        : visible;
     },
   });
-}
-
-function isVisibleTo(
-  service: { readonly namespace: string; readonly exportTo: readonly string[] },
-  namespace: string,
-): boolean {
-  return service.exportTo.some(
-    (to) => to === '*' || to === namespace || (to === '.' && service.namespace === namespace),
-  );
 }
 
 /** Hosts with the same routes become one virtual host, named by the most specific of them. */

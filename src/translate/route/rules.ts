@@ -7,7 +7,7 @@ import { resolveGatewayName } from '../../model/gateway-name.ts';
 import { routeSemanticsOf } from '../../model/gateway-origin.ts';
 import { resolveHost } from '../../model/hostname.ts';
 import type { Service } from '../../model/service.ts';
-import { labelsMatch } from '../../model/service.ts';
+import { labelsMatch } from '../../model/labels.ts';
 import { destinationRuleFor, layerPolicy } from '../destination-rule.ts';
 import { remembered } from '../remembered.ts';
 import type { ProxyScope } from '../resource.ts';
