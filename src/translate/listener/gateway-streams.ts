@@ -1,11 +1,12 @@
 // Chains of gateways that carry bytes: TCP, TLS ended and then forwarded, TLS passed through.
 import type { VirtualServiceConfig } from '../../config/config.ts';
 import { originOf } from '../../config/config.ts';
-import { dnsSrvClusterName } from '../../model/cluster-name.ts';
+import { dnsSrvClusterName, parseDnsSrvClusterName } from '../../model/cluster-name.ts';
 import { isTlsRoute } from '../../model/gateway-origin.ts';
 import { resolveGatewayName } from '../../model/gateway-name.ts';
 import { hostnameCovers, isWildcard } from '../../model/hostname.ts';
 import { originAt } from '../../model/origin.ts';
+import { outboundClusterNames } from '../cluster/outbound-clusters.ts';
 import { destinationRuleFor } from '../destination-rule.ts';
 import type { GatewayServer } from '../gateway/servers.ts';
 import { bareHosts } from '../gateway/servers.ts';
@@ -14,6 +15,7 @@ import type { ProxyScope } from '../resource.ts';
 import { visibleServices } from '../scope.ts';
 import type { World } from '../world.ts';
 import type { ChainInput, ChainMatchInput } from './listener-input.ts';
+import type { StreamPort } from './network-filters.ts';
 import { routedTcp, serviceTcp } from './network-filters.ts';
 import { lowerCaseNames } from './outbound-chains.ts';
 
@@ -32,13 +34,17 @@ export function forwardedChain(
       const matches: readonly StreamMatch[] = rule.match ?? [];
       if (matches.length > 0 && !matches.some((match) => applies(match, config, server))) continue;
       const origin = originOf(config, 'spec', field, index);
-      const filter = routedTcp(world, scope, config, rule.route ?? [], server.servicePort, origin);
+      const filter = routedTcp(world, scope, config, rule.route ?? [], portOf(server), origin);
       if (filter === undefined) continue;
       const reason = server.kind === 'tls' ? 'gateway-tls' : 'gateway-tcp';
       return { reason, name: '', match: {}, filter, origin };
     }
   }
   return undefined;
+}
+
+function portOf({ servicePort, portName, protocol }: GatewayServer): StreamPort {
+  return { number: servicePort, name: portName, protocol };
 }
 
 function rulesOf({ spec, ...config }: VirtualServiceConfig, server: GatewayServer) {
@@ -62,7 +68,7 @@ export function passthroughChains(
   for (const { config } of virtualServicesOf(world, scope, server)) {
     for (const [ruleIndex, rule] of (config.spec.tls ?? []).entries()) {
       const ruleOrigin = originOf(config, 'spec', 'tls', ruleIndex);
-      const filter = routedTcp(world, scope, config, rule.route ?? [], server.servicePort, ruleOrigin);
+      const filter = routedTcp(world, scope, config, rule.route ?? [], portOf(server), ruleOrigin);
       if (filter === undefined) continue;
       for (const [matchIndex, match] of (rule.match ?? []).entries()) {
         if (!applies(match, config, server)) continue;
@@ -97,6 +103,13 @@ export function autoPassthroughChains(
   server: GatewayServer,
 ): readonly ChainInput[] {
   const hosts = bareHosts(server);
+  const isNamed = world.meshConfig().outboundClusterStatName !== '';
+  // A DNS service without endpoints has no cluster to pass anything on to.
+  const clusters = new Set(
+    world.derive(`sni-dnat-clusters/${scope.key}`, () =>
+      outboundClusterNames(world, scope).filter((name) => parseDnsSrvClusterName(name) !== undefined),
+    ),
+  );
   return visibleServices(world, scope)
     .filter(
       ({ hostname, meshExternal }) =>
@@ -105,21 +118,27 @@ export function autoPassthroughChains(
     .flatMap((service) => {
       const { hostname } = service;
       const subsets = destinationRuleFor(world, scope, hostname)?.subsets ?? [];
-      return service.ports
-        .filter(({ protocol }) => protocol !== 'UDP')
-        .flatMap(({ servicePort }) =>
-          ['', ...subsets.map(({ name }) => name)].map((subset): ChainInput => {
-            const cluster = dnsSrvClusterName({ direction: 'outbound', servicePort, subset, hostname });
-            const filter = serviceTcp(world, scope, hostname, servicePort, subset);
-            return {
+      return service.ports.flatMap((port) =>
+        ['', ...subsets.map(({ name }) => name)].flatMap((subset): readonly ChainInput[] => {
+          const { servicePort } = port;
+          const cluster = dnsSrvClusterName({ direction: 'outbound', servicePort, subset, hostname });
+          if (!clusters.has(cluster)) return [];
+          const { tunnel: _tunnel, ...filter } = serviceTcp(world, scope, service, port, subset);
+          return [
+            {
               reason: 'gateway-auto-passthrough',
               name: '',
               match: { serverNames: [cluster.toLowerCase()], applicationProtocols: meshProtocols },
-              filter: { ...filter, statPrefix: cluster, clusters: [{ cluster, weight: 1 }] },
+              filter: {
+                ...filter,
+                statPrefix: isNamed ? filter.statPrefix : cluster,
+                clusters: [{ cluster, weight: 1 }],
+              },
               origin: server.origin,
-            };
-          }),
-        );
+            },
+          ];
+        }),
+      );
     });
 }
 
