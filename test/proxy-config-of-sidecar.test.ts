@@ -60,20 +60,24 @@ afterAll(() => {
 
 test('printListeners: the rows of a sidecar (partly A2.07, E.02)', async () => {
   expect(await printListeners(io, place, {}, short)).toMatchInlineSnapshot(`
-    "ADDRESSES  PORT  MATCH                                DESTINATION
-    10.96.0.10 53    ALL                                  Cluster: outbound|53||kube-dns.kube-system.svc.cluster.local
-    0.0.0.0    80    Trans: raw_buffer; App: http/1.1,h2c Route: 80
-    0.0.0.0    80    ALL                                  PassthroughCluster
-    10.96.0.10 9153  Trans: raw_buffer; App: http/1.1,h2c Route: kube-dns.kube-system.svc.cluster.local:9153
-    10.96.0.10 9153  ALL                                  Cluster: outbound|9153||kube-dns.kube-system.svc.cluster.local
-    0.0.0.0    15001 ALL                                  PassthroughCluster
-    0.0.0.0    15001 Addr: *:15001                        Non-HTTP/Non-TCP
-    0.0.0.0    15006 Addr: *:15006                        Non-HTTP/Non-TCP
-    0.0.0.0    15006 Trans: raw_buffer; App: http/1.1,h2c InboundPassthroughCluster
-    0.0.0.0    15006 Trans: raw_buffer                    InboundPassthroughCluster
-    0.0.0.0    15006 Trans: raw_buffer; Addr: *:8080      Cluster: inbound|8080||
-    0.0.0.0    15021 ALL                                  Inline Route: /healthz/ready*
-    0.0.0.0    15090 ALL                                  Inline Route: /stats/prometheus*
+    "ADDRESSES  PORT  MATCH                                                                                           DESTINATION
+    10.96.0.10 53    ALL                                                                                             Cluster: outbound|53||kube-dns.kube-system.svc.cluster.local
+    0.0.0.0    80    Trans: raw_buffer; App: http/1.1,h2c                                                            Route: 80
+    0.0.0.0    80    ALL                                                                                             PassthroughCluster
+    10.96.0.10 9153  Trans: raw_buffer; App: http/1.1,h2c                                                            Route: kube-dns.kube-system.svc.cluster.local:9153
+    10.96.0.10 9153  ALL                                                                                             Cluster: outbound|9153||kube-dns.kube-system.svc.cluster.local
+    0.0.0.0    15001 ALL                                                                                             PassthroughCluster
+    0.0.0.0    15001 Addr: *:15001                                                                                   Non-HTTP/Non-TCP
+    0.0.0.0    15006 Addr: *:15006                                                                                   Non-HTTP/Non-TCP
+    0.0.0.0    15006 Trans: tls; App: istio-http/1.0,istio-http/1.1,istio-h2                                         InboundPassthroughCluster
+    0.0.0.0    15006 Trans: raw_buffer; App: http/1.1,h2c                                                            InboundPassthroughCluster
+    0.0.0.0    15006 Trans: tls; App: TCP TLS                                                                        InboundPassthroughCluster
+    0.0.0.0    15006 Trans: raw_buffer                                                                               InboundPassthroughCluster
+    0.0.0.0    15006 Trans: tls                                                                                      InboundPassthroughCluster
+    0.0.0.0    15006 Trans: tls; App: istio,istio-peer-exchange,istio-http/1.0,istio-http/1.1,istio-h2; Addr: *:8080 Cluster: inbound|8080||
+    0.0.0.0    15006 Trans: raw_buffer; Addr: *:8080                                                                 Cluster: inbound|8080||
+    0.0.0.0    15021 ALL                                                                                             Inline Route: /healthz/ready*
+    0.0.0.0    15090 ALL                                                                                             Inline Route: /stats/prometheus*
     "
   `);
 });
