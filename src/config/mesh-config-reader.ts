@@ -154,7 +154,6 @@ const proxySchema: Schema = {
         'parentShutdownDuration',
         'privateKeyProvider',
         'proxyBootstrapTemplatePath',
-        'proxyHeaders',
         'proxyStatsMatcher',
         'readinessProbe',
         'runtimeValues',
@@ -180,8 +179,6 @@ const unbuiltFields = [
   'discoverySelectors',
   'enableEnvoyAccessLogService',
   'hboneIdleTimeout',
-  'inboundClusterStatName',
-  'outboundClusterStatName',
   'serviceEntryVisibility',
   'serviceScopeConfigs',
   'defaultProviders',
@@ -287,7 +284,6 @@ const unbuiltProxyFields = [
   'extraStatTags',
   'privateKeyProvider',
   'proxyBootstrapTemplatePath',
-  'proxyHeaders',
   'proxyStatsMatcher',
   'runtimeValues',
   'statsdUdpAddress',
@@ -299,6 +295,7 @@ const idleProxyFields: ReadonlySet<string> = new Set([
   'concurrency',
   'drainDuration',
   'gatewayTopology',
+  'proxyHeaders',
   'proxyMetadata',
   'binaryPath',
   'configPath',
@@ -386,5 +383,6 @@ function proxyOverDefaults(proxy: WrittenProxy): ProxyConfig {
     holdApplicationUntilProxyStarts:
       proxy.holdApplicationUntilProxyStarts ?? base.holdApplicationUntilProxyStarts,
     gatewayTopology: readGatewayTopology(proxy.gatewayTopology ?? {}, base.gatewayTopology),
+    ...(proxy.proxyHeaders === undefined ? {} : { proxyHeaders: proxy.proxyHeaders }),
   };
 }

@@ -2,6 +2,7 @@
 import type { DestinationRuleSpec, VirtualServiceSpec } from '../api/gen/istio-types.js';
 import type { GatewayTopology } from '../model/gateway-topology.ts';
 import { defaultGatewayTopology } from '../model/gateway-topology.ts';
+import type { WrittenProxyHeaders } from '../model/proxy-headers.ts';
 import type { MeshNetworks } from './mesh-networks.ts';
 
 type HttpRetry = NonNullable<NonNullable<VirtualServiceSpec['http']>[number]['retries']>;
@@ -73,6 +74,9 @@ export interface MeshConfig {
   /** Of requests to the application itself; attempts, retryOn and backoff count. Absent: Istio's two tries. */
   readonly defaultInboundHttpRetryPolicy?: HttpRetry;
   readonly connectTimeoutMs: number;
+  /** Patterns of the names that statistics of clusters have; empty: those of the clusters. */
+  readonly inboundClusterStatName: string;
+  readonly outboundClusterStatName: string;
   /** Empty: no access log. */
   readonly accessLogFile: string;
   readonly accessLogEncoding: 'TEXT' | 'JSON';
@@ -118,6 +122,8 @@ export interface ProxyConfig {
   readonly proxyMetadata: Readonly<Record<string, string>>;
   readonly holdApplicationUntilProxyStarts: boolean;
   readonly gatewayTopology: GatewayTopology;
+  /** As written, for a pod's own lie over the mesh's. */
+  readonly proxyHeaders?: WrittenProxyHeaders;
 }
 
 /** Istio's defaults (ProxyConfig reference). */
@@ -151,6 +157,8 @@ export const defaultMeshConfig: MeshConfig = {
   ],
   networks: {},
   connectTimeoutMs: 10_000,
+  inboundClusterStatName: '',
+  outboundClusterStatName: '',
   accessLogFile: '',
   accessLogEncoding: 'TEXT',
   accessLogFormat: '',

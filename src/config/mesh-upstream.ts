@@ -27,6 +27,8 @@ export interface WrittenUpstream {
     readonly hosts?: readonly string[];
   }[];
   readonly inboundTrafficPolicy?: { readonly mode?: MeshConfig['inboundTrafficPolicy'] };
+  readonly inboundClusterStatName?: string;
+  readonly outboundClusterStatName?: string;
 }
 
 const text: Schema = { type: 'string' };
@@ -69,6 +71,8 @@ export const upstreamSchemas: Readonly<Record<string, Schema>> = {
     items: object({ settings: object({ clusterLocal: { type: 'boolean' } }), hosts: texts }),
   },
   inboundTrafficPolicy: object({ mode: { type: 'string', enum: ['PASSTHROUGH', 'LOCALHOST'] } }),
+  inboundClusterStatName: text,
+  outboundClusterStatName: text,
 };
 
 export function checkUpstream(mesh: WrittenUpstream, checker: Checker): void {
@@ -117,6 +121,8 @@ export function upstreamOverDefaults(
   | 'defaultTrafficPolicy'
   | 'inboundTrafficPolicy'
   | 'clusterLocalHosts'
+  | 'inboundClusterStatName'
+  | 'outboundClusterStatName'
 > {
   const tcpKeepalive = mesh.tcpKeepalive ?? base.tcpKeepalive;
   return {
@@ -131,6 +137,8 @@ export function upstreamOverDefaults(
     ...(mesh.zoneAwareLbSetting === undefined ? {} : { zoneAwareLbSetting: mesh.zoneAwareLbSetting }),
     inboundTrafficPolicy: mesh.inboundTrafficPolicy?.mode ?? base.inboundTrafficPolicy,
     clusterLocalHosts: clusterLocalHosts(mesh.serviceSettings ?? [], base.clusterLocalHosts),
+    inboundClusterStatName: mesh.inboundClusterStatName ?? base.inboundClusterStatName,
+    outboundClusterStatName: mesh.outboundClusterStatName ?? base.outboundClusterStatName,
   };
 }
 

@@ -1,4 +1,5 @@
 // How one proxy is started: MeshConfig.defaultConfig, ProxyConfig objects and the pod's annotation, merged.
+import { mergeProxyHeaders } from '../model/proxy-headers.ts';
 import { labelsMatch } from '../model/service.ts';
 import type { ProxyConfigConfig } from './config.ts';
 import { compareAge } from './config.ts';
@@ -28,7 +29,7 @@ export interface ProxyOwner {
 /**
  * Each of these over the ones before: the mesh's defaults; the ProxyConfig of the root namespace and that of the
  * pod's own namespace, both without selector; the annotation; the ProxyConfig of its namespace that selects
- * it. Of several alike the oldest counts. proxyMetadata is merged, everything else replaced.
+ * it. Of several alike the oldest counts. proxyMetadata and proxyHeaders are merged, everything else replaced.
  * Source: Istio `EffectiveProxyConfig`, in which a ProxyConfig that selects the pod wins over its annotation.
  */
 export function effectiveProxyConfig(
@@ -66,7 +67,13 @@ function settingsOf(config: ProxyConfigConfig | undefined): ProxySettings {
 }
 
 function merge(below: EffectiveProxyConfig, above: ProxySettings): EffectiveProxyConfig {
-  return { ...below, ...above, proxyMetadata: { ...below.proxyMetadata, ...above.proxyMetadata } };
+  const proxyHeaders = mergeProxyHeaders(below.proxyHeaders, above.proxyHeaders);
+  return {
+    ...below,
+    ...above,
+    proxyMetadata: { ...below.proxyMetadata, ...above.proxyMetadata },
+    ...(proxyHeaders === undefined ? {} : { proxyHeaders }),
+  };
 }
 
 /** Names in YAML that are others here. */

@@ -69,7 +69,7 @@ export function isHttp2(protocol: Protocol): boolean {
   return protocol === 'HTTP2' || protocol === 'GRPC' || protocol === 'GRPC-Web';
 }
 
-/** Whether the proxy treats it as bytes. Mongo, Redis and MySQL are bytes: their filters are off by default. */
+/** Whether the proxy treats it as bytes. Redis and MySQL are bytes: their filters are off by default. What Mongo's servers say is only looked at. */
 export function isTcp(protocol: Protocol): boolean {
   return (
     protocol === 'TCP' ||

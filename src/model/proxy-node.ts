@@ -1,5 +1,6 @@
 // A connected proxy.
 import type { GatewayTopology } from './gateway-topology.ts';
+import type { ProxyHeaders } from './proxy-headers.ts';
 import type { Locality } from './service.ts';
 
 export type ProxyType = 'sidecar' | 'router';
@@ -59,6 +60,8 @@ export interface ProxyNode {
   readonly metadata?: Readonly<Record<string, string>>;
   /** Of a gateway, where its own ProxyConfig came along (metadata PROXY_CONFIG); absent: the mesh's. */
   readonly gatewayTopology?: GatewayTopology;
+  /** Likewise, of sidecars and gateways. */
+  readonly proxyHeaders?: ProxyHeaders;
   /** True: it may not listen on ports below 1024 (metadata UNPRIVILEGED_POD). */
   readonly unprivileged?: boolean;
   /**

@@ -6,6 +6,8 @@ import type { Node } from '../api/gen/envoy/config/core/v3/base_pb.js';
 import { parseDurationNs } from '../model/duration.ts';
 import type { GatewayBind, InterceptionMode, ProxyNode, ProxyType } from '../model/proxy-node.ts';
 import { readGatewayTopology } from '../model/gateway-topology.ts';
+import type { WrittenProxyHeaders } from '../model/proxy-headers.ts';
+import { readProxyHeaders } from '../model/proxy-headers.ts';
 import { StreamError, grpcStatus } from '../xds/server/ads-server.ts';
 
 /** Throws StreamError INVALID_ARGUMENT that names what is malformed, and what would be accepted. */
@@ -45,7 +47,7 @@ export function parseProxyNode(node: Node): ProxyNode {
     ...(istioExtensions.length === 0 ? {} : { istioExtensions }),
     ...(nodeName === '' ? {} : { nodeName }),
     ...(isTrue(text(metadata, 'DNS_CAPTURE')) ? { dnsCapture: true } : {}),
-    ...gatewayTopologyOf(metadata),
+    ...ownConfigOf(metadata),
     ...(isTrue(text(metadata, 'UNPRIVILEGED_POD')) ? { unprivileged: true } : {}),
     // Istio's agent writes HTTP10 as the text "1".
     http10: ['1', 'true'].includes(text(metadata, 'HTTP10')),
@@ -134,18 +136,46 @@ function text(metadata: JsonObject, key: string): string {
 }
 
 /** Of the ProxyConfig that came along, which stands for the mesh's as a whole. */
-function gatewayTopologyOf(metadata: JsonObject): Pick<ProxyNode, 'gatewayTopology'> {
+function ownConfigOf(metadata: JsonObject): Pick<ProxyNode, 'gatewayTopology' | 'proxyHeaders'> {
   const config = metadata['PROXY_CONFIG'];
   if (!isObject(config)) return {};
   const written = config['gatewayTopology'] ?? {};
   if (!isObject(written)) throw malformed('metadata PROXY_CONFIG gatewayTopology', 'a map');
+  const headers = config['proxyHeaders'] ?? {};
+  if (!isObject(headers)) throw malformed('metadata PROXY_CONFIG proxyHeaders', 'a map');
   const { numTrustedProxies, forwardClientCertDetails, proxyProtocol } = written;
   const topology = readGatewayTopology({
     ...(typeof numTrustedProxies === 'number' ? { numTrustedProxies } : {}),
     ...(typeof forwardClientCertDetails === 'string' ? { forwardClientCertDetails } : {}),
     ...(isObject(proxyProtocol) ? { proxyProtocol } : {}),
   });
-  return { gatewayTopology: topology };
+  return { gatewayTopology: topology, proxyHeaders: readProxyHeaders(writtenHeadersOf(headers)) };
+}
+
+/** What is of another type than it should be is not there. */
+function writtenHeadersOf(headers: JsonObject): WrittenProxyHeaders {
+  const mode = headers['forwardedClientCert'];
+  const server = headers['server'];
+  const name = isObject(server) ? server['value'] : undefined;
+  const parts = flagsOf(headers['setCurrentClientCertDetails']);
+  return {
+    ...(typeof mode === 'string' ? { forwardedClientCert: mode } : {}),
+    setCurrentClientCertDetails: parts,
+    requestId: flagsOf(headers['requestId']),
+    server: { ...flagsOf(server), ...(typeof name === 'string' ? { value: name } : {}) },
+    attemptCount: flagsOf(headers['attemptCount']),
+    envoyDebugHeaders: flagsOf(headers['envoyDebugHeaders']),
+    preserveHttp1HeaderCase: headers['preserveHttp1HeaderCase'] === true,
+    xForwardedHost: flagsOf(headers['xForwardedHost']),
+    xForwardedPort: flagsOf(headers['xForwardedPort']),
+  };
+}
+
+function flagsOf(value: JsonValue | undefined): Readonly<Record<string, boolean>> {
+  if (!isObject(value)) return {};
+  return Object.fromEntries(
+    Object.entries(value).filter((entry): entry is [string, boolean] => typeof entry[1] === 'boolean'),
+  );
 }
 
 function isObject(value: JsonValue | undefined): value is JsonObject {

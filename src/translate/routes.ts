@@ -2,6 +2,7 @@
 import { RouteConfigurationSchema } from '../api/gen/envoy/config/route/v3/route_pb.js';
 import { listenerInputs } from './listeners.ts';
 import type { ListenerInput } from './listener/listener-input.ts';
+import { routeHeaders } from './proxy-headers.ts';
 import type { ResourceKind } from './resource.ts';
 import { gatewayRouteInput } from './route/gateway-routes.ts';
 import { buildRouteConfiguration } from './route/route-configuration.ts';
@@ -23,9 +24,11 @@ export const routes: ResourceKind<RouteConfigurationInput, typeof RouteConfigura
     return [...names].sort();
   },
   input(world, scope, name) {
-    return scope.node.type === 'router'
-      ? gatewayRouteInput(world, scope, name)
-      : sidecarRouteInput(world, scope, name);
+    const input =
+      scope.node.type === 'router'
+        ? gatewayRouteInput(world, scope, name)
+        : sidecarRouteInput(world, scope, name);
+    return { ...input, ...routeHeaders(world, scope) };
   },
   build: buildRouteConfiguration,
 };

@@ -16,6 +16,7 @@ type Ingress = NonNullable<SidecarSpec['ingress']>[number];
 export interface IngressPort {
   /** The port that the workload is reached on; the inbound cluster is named after it. */
   readonly port: number;
+  readonly portName: string;
   /** What the application is spoken to in: HTTPS and TLS are HTTP and TCP where the sidecar ends TLS. */
   readonly protocol: Protocol;
   /** Empty: the address of the pod. */
@@ -46,6 +47,7 @@ export function ingressPorts(world: World, scope: ProxyScope): readonly IngressP
     const protocol = parseProtocol(ingress.port?.protocol ?? '');
     ports.set(port, {
       port,
+      portName: ingress.port?.name ?? '',
       protocol: tls === undefined ? protocol : afterTls(protocol),
       bind,
       bindToPort: captureMode === 'DEFAULT' ? scope.node.interceptionMode === 'NONE' : captureMode === 'NONE',

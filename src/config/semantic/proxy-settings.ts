@@ -2,6 +2,8 @@
 // Source: Istio `ValidateMeshConfigProxyConfig` (behaviour of 1.32). What must be set there has a default here.
 import { isIP } from 'node:net';
 import { parseDurationMs } from '../../model/duration.ts';
+import { forwardClientCertModes } from '../../model/gateway-topology.ts';
+import type { WrittenProxyHeaders } from '../../model/proxy-headers.ts';
 import type { Schema } from '../schema.ts';
 import type { Checker } from './checker.ts';
 import { isFqdn } from './rules.ts';
@@ -43,8 +45,27 @@ const connectionMinimums: Readonly<Record<string, number>> = {
   globalDownstreamConnectionLimit: 1,
 };
 
-/** Of the fields that `checkProxySettings` looks into. */
+const flag: Schema = { type: 'boolean' };
+const disabled = object({ disabled: flag });
+const enabled = object({ enabled: flag });
+
+const proxyHeadersSchema = object({
+  forwardedClientCert: { type: 'string', enum: ['UNDEFINED', ...forwardClientCertModes] },
+  setCurrentClientCertDetails: object({ subject: flag, uri: flag, dns: flag, cert: flag, chain: flag }),
+  requestId: disabled,
+  server: object({ disabled: flag, value: text }),
+  attemptCount: disabled,
+  envoyDebugHeaders: disabled,
+  // The same in both modes: no filter of ours sends these headers.
+  metadataExchangeHeaders: object({ mode: { type: 'string', enum: ['UNDEFINED', 'IN_MESH'] } }),
+  preserveHttp1HeaderCase: flag,
+  xForwardedHost: enabled,
+  xForwardedPort: enabled,
+});
+
+/** Of the fields that `checkProxySettings` looks into, and of the headers that proxies write. */
 export const proxySettingSchemas: Readonly<Record<string, Schema>> = {
+  proxyHeaders: proxyHeadersSchema,
   controlPlaneAuthPolicy: { type: 'string', enum: ['NONE', 'MUTUAL_TLS'] },
   statsdUdpAddress: text,
   envoyMetricsServiceAddress: text,
@@ -75,6 +96,7 @@ export interface WrittenProxySettings {
   readonly envoyMetricsService?: Service;
   readonly envoyAccessLogService?: Service;
   readonly proxyMetadata?: Readonly<Record<string, string>>;
+  readonly proxyHeaders?: WrittenProxyHeaders;
   readonly tracing?: {
     readonly zipkin?: Service;
     readonly datadog?: Service;

@@ -1,6 +1,7 @@
 // One filter chain at work: its network filter, and the routes that this holds.
-import { fromBinary, toBinary } from '@bufbuild/protobuf';
-import { typeUrlOf } from '../../api/any.ts';
+import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
+import { AnySchema } from '@bufbuild/protobuf/wkt';
+import { registry, typeUrlOf, unpackAny } from '../../api/any.ts';
 import type { FilterChain } from '../../api/gen/envoy/config/listener/v3/listener_components_pb.js';
 import { FilterChainSchema } from '../../api/gen/envoy/config/listener/v3/listener_components_pb.js';
 import type { RouteConfiguration } from '../../api/gen/envoy/config/route/v3/route_pb.js';
@@ -83,11 +84,15 @@ export function createChain(config: FilterChain, path: string, context: ChainCon
       );
     }
     const { typeUrl, value } = filter.configType.value;
+    if (typeUrl === mongoProxyType && index !== last) {
+      within(`${filterPath}.typed_config`, () => checkMongoProxy(value));
+      return;
+    }
     const known = typeUrl === typeUrlOf(HttpConnectionManagerSchema) || typeUrl === typeUrlOf(TcpProxySchema);
     if (!known || index !== last) {
       throw new ConfigError(
         `${filterPath}.typed_config`,
-        `${typeUrl} ${known ? 'must be the last filter of its chain' : 'is not supported; supported are http_connection_manager and tcp_proxy'}`,
+        `${typeUrl} ${known ? 'must be the last filter of its chain' : 'is not supported; supported are http_connection_manager, tcp_proxy and, before it, mongo_proxy'}`,
       );
     }
     try {
@@ -113,6 +118,16 @@ export function createChain(config: FilterChain, path: string, context: ChainCon
       held.releaseAll();
     },
   };
+}
+
+const mongoProxyType = 'type.googleapis.com/envoy.extensions.filters.network.mongo_proxy.v3.MongoProxy';
+
+/** The bytes pass as they are: what Envoy does besides is to count, and what would change them is refused. */
+function checkMongoProxy(value: Uint8Array): void {
+  const config = unpackAny(create(AnySchema, { typeUrl: mongoProxyType, value }));
+  const schema = registry.getMessage(config?.$typeName ?? '');
+  if (config === undefined || schema === undefined) return;
+  refuseFields(schema, config, '', new Set(['stat_prefix', 'emit_dynamic_metadata', 'commands']));
 }
 
 interface MadeFilter {

@@ -79,13 +79,14 @@ function buildOutbound(input: OutboundClusterInput): Built<typeof ClusterSchema>
     protocol: input.protocol,
     followsDownstream: input.followsDownstream,
     pool,
+    keepsCase: input.keepsCase,
     upgradePolicy: input.upgradePolicy,
     names,
   };
   const isRaw = policy.tls?.mode !== 'SIMPLE' && policy.tls?.mode !== 'MUTUAL';
   const message = create(ClusterSchema, {
     name,
-    altStatName: `${name};`,
+    altStatName: `${input.statName ?? name};`,
     ...discoveryOf(input, name),
     ...connectionOptions(pool, input.defaults),
     circuitBreakers: circuitBreakers(pool, policy.retryBudget),
@@ -140,7 +141,7 @@ function buildInbound(input: InboundClusterInput): Built<typeof ClusterSchema> {
   const pool = input.policy.policy.connectionPool;
   const message = create(ClusterSchema, {
     name,
-    altStatName: `${name};`,
+    altStatName: `${input.statName ?? name};`,
     ...inboundDiscovery(input, name),
     ...connectionOptions(pool, input.defaults),
     circuitBreakers: circuitBreakers(pool),
@@ -157,6 +158,7 @@ function buildInbound(input: InboundClusterInput): Built<typeof ClusterSchema> {
   const { origins } = input.policy;
   const provenance: Provenance[] = [{ at: '', origin: input.origin }];
   if (origins.connectionPool !== undefined)
+      keepsCase: input.keepsCase,
     provenance.push({ at: 'circuitBreakers', origin: origins.connectionPool });
   return { name, message, provenance };
 }
@@ -181,7 +183,10 @@ function buildBuiltIn(input: BuiltInClusterInput): Built<typeof ClusterSchema> {
       ...connectionOptions(undefined, input.defaults),
       circuitBreakers: circuitBreakers(),
       ...transportSockets(input.security, undefined, false),
-      typedExtensionProtocolOptions: passthroughProtocolOptions(automaticNames(input.security, true)),
+      typedExtensionProtocolOptions: passthroughProtocolOptions(
+        input.keepsCase,
+        automaticNames(input.security, true),
+      ),
       ...filters,
     });
     return { name: allowAnyDynamicDnsCluster, message, provenance: [] };
@@ -195,7 +200,7 @@ function buildBuiltIn(input: BuiltInClusterInput): Built<typeof ClusterSchema> {
     lbPolicy: Cluster_LbPolicy.CLUSTER_PROVIDED,
     ...connectionOptions(input.defaults.connectionPool, input.defaults),
     circuitBreakers: circuitBreakers(input.defaults.connectionPool),
-    typedExtensionProtocolOptions: passthroughProtocolOptions(),
+    typedExtensionProtocolOptions: passthroughProtocolOptions(input.keepsCase),
     ...(isInbound ? { upstreamBindConfig: bindConfig(input.addressFamily) } : filters),
   });
   return { name, message, provenance: [] };

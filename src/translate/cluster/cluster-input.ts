@@ -49,6 +49,8 @@ export interface OutboundClusterInput {
   readonly name: ClusterName;
   /** Between networks: reached by a name that is a server name, its connections passed on as they are. */
   readonly isSniDnat: boolean;
+  /** Of its statistics, where the mesh has a pattern for it. */
+  readonly statName?: string;
   readonly discovery: Discovery;
   readonly protocol: Protocol;
   /** Whether the upstream is asked in the protocol of the downstream: sniffed ports of sidecars. */
@@ -75,6 +77,8 @@ export interface OutboundClusterInput {
   readonly addressFamily: AddressFamily;
   /** Whether the proxy has Istio's filter that tells upstreams of TCP connections who calls. */
   readonly exchangesMetadata: boolean;
+  /** Whether names of HTTP/1.1 headers are sent as they came. */
+  readonly keepsCase: boolean;
 }
 
 export interface InboundClusterInput {
@@ -83,6 +87,7 @@ export interface InboundClusterInput {
   readonly port: number;
   readonly protocol: Protocol;
   /** Services with the same service port that lead here, for metadata; empty where a Sidecar names a port of no service. */
+  readonly statName?: string;
   readonly services: readonly ServiceIdentity[];
   readonly origin: Origin;
   /** Only its connectionPool counts on the receiving side. */
@@ -96,6 +101,7 @@ export interface InboundClusterInput {
   readonly addressFamily: AddressFamily;
 }
 
+  readonly keepsCase: boolean;
 /** The clusters that every proxy has, whatever there is in the mesh. */
 export interface BuiltInClusterInput {
   readonly kind: 'black-hole' | 'passthrough' | 'inbound-passthrough' | 'allow-any-dynamic-dns';
@@ -103,6 +109,7 @@ export interface BuiltInClusterInput {
   readonly addressFamily: AddressFamily;
   readonly exchangesMetadata: boolean;
   /** allow-any-dynamic-dns: MeshConfig.outboundTrafficPolicy.tls. */
+  readonly keepsCase: boolean;
   readonly security?: UpstreamSecurity;
 }
 

@@ -6,6 +6,7 @@ import {
   inboundPassthroughCluster,
   passthroughCluster,
 } from '../../model/cluster-name.ts';
+import { proxyHeadersOf } from '../proxy-headers.ts';
 import type { ProxyScope, ResourceKind } from '../resource.ts';
 import { outboundTrafficPolicyOf } from '../scope.ts';
 import type { World } from '../world.ts';
@@ -69,6 +70,7 @@ function builtIn(world: World, scope: ProxyScope, name: string): BuiltInClusterI
     ...(security === undefined ? {} : { security }),
     defaults: upstreamDefaults(world),
     addressFamily: addressFamilyOf(scope.node.ipAddresses),
+    keepsCase: proxyHeadersOf(world, scope).keepsCase,
     exchangesMetadata: exchangesMetadata(scope),
   };
 }

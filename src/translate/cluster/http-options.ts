@@ -7,6 +7,7 @@ import type { MeshConfig } from '../../config/mesh-config.ts';
 import { isHttp, isHttp2 } from '../../model/protocol.ts';
 import type { Protocol } from '../../model/service.ts';
 import type { ConnectionPool } from '../destination-rule.ts';
+import { keptCase } from '../kept-case.ts';
 import { durationOf, durationOfMs, pack } from '../proto-values.ts';
 
 type Options = Exclude<MessageInitShape<typeof HttpProtocolOptionsSchema>, Message>;
@@ -20,6 +21,8 @@ export interface HttpOptionsInput {
   /** What holds for HTTP/1.1 ports whose rule says nothing. Absent: inbound clusters take the protocol that they are given. */
   readonly upgradePolicy?: MeshConfig['h2UpgradePolicy'];
   readonly names?: AutomaticNames | undefined;
+  /** Whether names of HTTP/1.1 headers are sent as they came. */
+  readonly keepsCase: boolean;
 }
 
 const optionsName = 'envoy.extensions.upstreams.http.v3.HttpProtocolOptions';
@@ -34,21 +37,24 @@ export function httpProtocolOptions(input: HttpOptionsInput): { [name: string]: 
   const follows = follow(input);
   const http2 = speaksHttp2(input);
   const common = commonOptions(pool);
-  if (!follows && !http2 && common === undefined && names === undefined) return {};
+  const isHttp1 = isHttp(input.protocol) || input.protocol === 'unsupported';
+  const http1 = input.keepsCase && isHttp1 ? keptCase() : {};
+  const isPlain = !follows && !http2 && Object.keys(http1).length === 0;
+  if (isPlain && common === undefined && names === undefined) return {};
   return wrap({
     ...(common === undefined ? {} : { commonHttpProtocolOptions: common }),
     ...(names === undefined ? {} : { upstreamHttpProtocolOptions: names }),
     upstreamProtocolOptions: follows
       ? {
           case: 'useDownstreamProtocolConfig',
-          value: { httpProtocolOptions: {}, http2ProtocolOptions: {} },
+          value: { httpProtocolOptions: http1, http2ProtocolOptions: {} },
         }
       : {
           case: 'explicitHttpConfig',
           value: {
             protocolConfig: http2
               ? { case: 'http2ProtocolOptions', value: http2Options(pool) }
-              : { case: 'httpProtocolOptions', value: {} },
+              : { case: 'httpProtocolOptions', value: http1 },
           },
         },
   });
@@ -68,13 +74,16 @@ export function speaksHttp2(input: HttpOptionsInput): boolean {
 }
 
 /** Of the passthrough clusters: the downstream's protocol, idle connections closed after five minutes. */
-export function passthroughProtocolOptions(names?: AutomaticNames): { [name: string]: Any } {
+export function passthroughProtocolOptions(
+  keepsCase: boolean,
+  names?: AutomaticNames,
+): { [name: string]: Any } {
   return wrap({
     commonHttpProtocolOptions: { idleTimeout: durationOfMs(300_000) },
     ...(names === undefined ? {} : { upstreamHttpProtocolOptions: names }),
     upstreamProtocolOptions: {
       case: 'useDownstreamProtocolConfig',
-      value: { httpProtocolOptions: {}, http2ProtocolOptions: {} },
+      value: { httpProtocolOptions: keepsCase ? keptCase() : {}, http2ProtocolOptions: {} },
     },
   });
 }

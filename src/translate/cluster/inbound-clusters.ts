@@ -5,6 +5,7 @@ import type { LayeredPolicy } from '../destination-rule.ts';
 import type { InboundTarget } from '../inbound-targets.ts';
 import { inboundTargets, serviceTargets } from '../inbound-targets.ts';
 import type { ConfigIdentity } from '../proto-values.ts';
+import { proxyHeadersOf } from '../proxy-headers.ts';
 import type { ProxyScope } from '../resource.ts';
 import { sidecarOf } from '../scope.ts';
 import type { IngressPort } from '../sidecar-ingress.ts';
@@ -12,6 +13,7 @@ import { ingressPorts } from '../sidecar-ingress.ts';
 import { originOf } from '../../config/config.ts';
 import type { Service } from '../../model/service.ts';
 import type { World } from '../world.ts';
+import { statName, unregistered } from '../stat-name.ts';
 import { inboundClusterName } from './build-cluster.ts';
 import type { InboundClusterInput, ServiceIdentity } from './cluster-input.ts';
 import { addressFamilyOf } from './cluster-input.ts';
@@ -45,11 +47,16 @@ function ofTarget(world: World, scope: ProxyScope, target: InboundTarget): Inbou
   const { service, port, targetPort } = target;
   const { interceptionMode, appAddress, ipAddresses } = scope.node;
   const isLoopback = interceptionMode === 'LOOPBACK' && appAddress !== undefined;
-  const isLocal = world.meshConfig().inboundTrafficPolicy === 'LOCALHOST';
+  const { inboundTrafficPolicy, inboundClusterStatName } = world.meshConfig();
+  const isLocal = inboundTrafficPolicy === 'LOCALHOST';
   const address = isLoopback ? appAddress : isLocal ? loopback(ipAddresses, 4) : undefined;
+  const { servicePort, name: portName } = port;
+  const parts = { service, subset: '', port: servicePort, portName, targetPort };
+  const ownStatName = statName(inboundClusterStatName, parts);
   return {
     kind: 'inbound',
     port: targetPort,
+    ...(ownStatName === undefined ? {} : { statName: ownStatName }),
     protocol: port.protocol,
     services: servicesAt(target),
     origin: service.origin,
@@ -58,11 +65,12 @@ function ofTarget(world: World, scope: ProxyScope, target: InboundTarget): Inbou
     bindsUpstream: false,
     defaults: upstreamDefaults(world),
     addressFamily: addressFamilyOf(ipAddresses),
+    keepsCase: proxyHeadersOf(world, scope).keepsCase,
   };
 }
 
 function ofIngress(world: World, scope: ProxyScope, ingress: IngressPort): InboundClusterInput {
-  const { port, protocol, origin, defaultEndpoint } = ingress;
+  const { port, portName, protocol, sidecar, origin, defaultEndpoint } = ingress;
   const { ipAddresses, interceptionMode, appAddress } = scope.node;
   const service = serviceTargets(world, scope).find(({ targetPort }) => targetPort === port)?.service;
   const written = appOf(defaultEndpoint, ipAddresses);
@@ -71,9 +79,13 @@ function ofIngress(world: World, scope: ProxyScope, ingress: IngressPort): Inbou
     interceptionMode === 'LOOPBACK' && appAddress !== undefined && (written?.port ?? port) !== 0
       ? { address: appAddress, port: written?.port ?? port }
       : written;
+  const named = service ?? unregistered(`${sidecar.name}.${sidecar.namespace}`);
+  const parts = { service: named, subset: '', port, portName, targetPort: port };
+  const ownStatName = statName(world.meshConfig().inboundClusterStatName, parts);
   return {
     kind: 'inbound',
     port,
+    ...(ownStatName === undefined ? {} : { statName: ownStatName }),
     protocol,
     services: service === undefined || service.meshExternal ? [] : [identityOfService(service)],
     origin,
@@ -86,6 +98,7 @@ function ofIngress(world: World, scope: ProxyScope, ingress: IngressPort): Inbou
       !loopbackAddresses.includes(app.address),
     defaults: upstreamDefaults(world),
     addressFamily: addressFamilyOf(ipAddresses),
+    keepsCase: proxyHeadersOf(world, scope).keepsCase,
   };
 }
 

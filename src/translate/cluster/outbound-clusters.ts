@@ -15,8 +15,10 @@ import { clusterEndpoints } from '../endpoint/cluster-endpoints.ts';
 import { localityLbOf } from '../endpoint/locality-lb.ts';
 import type { ConfigIdentity } from '../proto-values.ts';
 import type { ProxyScope } from '../resource.ts';
+import { proxyHeadersOf } from '../proxy-headers.ts';
 import { visibleService, visibleServices } from '../scope.ts';
 import type { World } from '../world.ts';
+import { statName } from '../stat-name.ts';
 import type { Discovery, OutboundClusterInput, ServiceIdentity, UpstreamDefaults } from './cluster-input.ts';
 import { addressFamilyOf } from './cluster-input.ts';
 import { exchangesMetadata } from './metadata-exchange.ts';
@@ -85,10 +87,19 @@ export function outboundClusterInput(
   const security = isSniDnat ? undefined : upstreamSecurity(world, scope, target);
   const localityLb = localityLbOf(scope.node, service, policy, mesh);
   return {
+  const ownStatName = statName(mesh.outboundClusterStatName, {
+    service,
+    subset: subset?.name ?? '',
+    port: port.servicePort,
+    portName: port.name,
+    // Endpoints of one port may differ in it.
+    targetPort: 0,
+  });
     kind: 'outbound',
     name: target.name,
     isSniDnat,
     discovery,
+    ...(ownStatName === undefined ? {} : { statName: ownStatName }),
     protocol: port.protocol,
     followsDownstream: scope.node.type === 'sidecar' && port.protocol === 'unsupported',
     upgradePolicy: mesh.h2UpgradePolicy,
@@ -112,6 +123,7 @@ export function outboundClusterInput(
     exchangesMetadata: exchangesMetadata(scope),
   };
 }
+    keepsCase: proxyHeadersOf(world, scope).keepsCase,
 
 export function upstreamDefaults(world: World): UpstreamDefaults {
   const { connectTimeoutMs, tcpKeepalive, defaultTrafficPolicy } = world.meshConfig();

@@ -30,6 +30,7 @@ export interface GatewayServer {
   readonly name: string;
   /** The port that clients name: a port of the gateway's Service. VirtualServices match it. */
   readonly servicePort: number;
+  readonly portName: string;
   /** The port that the proxy listens on. */
   readonly listenerPort: number;
   /** The address to listen on; empty: all. `unix://` stands before a path. */
@@ -170,6 +171,7 @@ function gatewayServer(
     kind,
     name,
     servicePort,
+    portName: server.port?.name ?? '',
     listenerPort,
     bind,
     protocol,

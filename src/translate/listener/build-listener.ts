@@ -39,6 +39,7 @@ import type {
   ListenerInput,
   SocketAddressInput,
 } from './listener-input.ts';
+import { buildMongoProxy, mongoProxyName } from './mongo-proxy.ts';
 import { buildServerNameLookup, buildTcpProxy, serverNameLookupName, tcpProxyName } from './tcp-proxy.ts';
 
 export function buildListener(input: ListenerInput): Built<typeof ListenerSchema> {
@@ -92,6 +93,7 @@ function filtersOf({ filter, metadataExchange }: ChainInput): MessageInitShape<t
   return [
     ...first,
     ...(lookup === undefined ? [] : [named(serverNameLookupName, buildServerNameLookup(lookup))]),
+    ...(filter.mongo === true ? [named(mongoProxyName, buildMongoProxy(filter.statPrefix))] : []),
     named(tcpProxyName, buildTcpProxy(filter)),
   ];
 }
@@ -201,7 +203,9 @@ function chainProvenance(chain: ChainInput, at: string): readonly Provenance[] {
     ...(tlsOrigin === undefined ? [] : [{ at: `${at}.transportSocket`, origin: tlsOrigin }]),
   ];
   if (chain.filter.kind === 'http') return own;
-  const proxy = `${at}.filters[${chain.metadataExchange === true ? 1 : 0}]`;
+  const { serverNameLookup, mongo } = chain.filter;
+  const before = [chain.metadataExchange === true, serverNameLookup !== undefined, mongo === true];
+  const proxy = `${at}.filters[${before.filter((isThere) => isThere).length}]`;
   const clusters = chain.filter.clusters.flatMap(({ origin }, index) =>
     origin === undefined ? [] : [{ at: `${proxy}.weightedClusters.clusters[${index}]`, origin }],
   );

@@ -14,10 +14,12 @@ import {
   HttpConnectionManager_CodecType,
   HttpConnectionManager_ForwardClientCertDetails,
   HttpConnectionManager_PathWithEscapedSlashesAction,
+  HttpConnectionManager_ServerHeaderTransformation,
   HttpConnectionManagerSchema,
 } from '../../api/gen/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager_pb.js';
 import { allowAnyDnsCache, dnsCacheOf } from '../dynamic-dns.ts';
 import type { ForwardClientCert } from '../../model/gateway-topology.ts';
+import { keptCase } from '../kept-case.ts';
 import { durationOf, durationOfMs, pack } from '../proto-values.ts';
 import { corsFilterName, faultFilterName } from '../route/filters.ts';
 import { buildInboundRoutes } from '../route/inbound-route.ts';
@@ -56,29 +58,35 @@ export function buildHttpConnectionManager(input: HttpFilterInput): Any {
   );
 }
 
-/**
- * Outbound answers as `envoy`, the others as `istio-envoy`. Gateways trust nobody's client certificate header,
- * inbound adds its own to it.
- */
+/** Outbound answers as `envoy`, the others as `istio-envoy`, unless the proxy has a name of its own. */
 function identityOf(input: HttpFilterInput) {
-  switch (input.side) {
-    case 'outbound':
-    case 'http-proxy':
-      return {};
-    case 'inbound':
-      return {
-        serverName: 'istio-envoy',
-        forwardClientCertDetails: HttpConnectionManager_ForwardClientCertDetails.APPEND_FORWARD,
-        setCurrentClientCertDetails: { subject: true, uri: true, dns: true },
-      };
-    case 'gateway':
-      return {
-        serverName: 'istio-envoy',
-        ...clientCertOf(input.topology?.forwardClientCert ?? 'SANITIZE_SET'),
-      };
-    default:
-      return input.side satisfies never;
-  }
+  const { passesServer, serverName = usualServerNames[input.side], requestId, forwardedPort } = input.headers;
+  return {
+    ...(passesServer
+      ? { serverHeaderTransformation: HttpConnectionManager_ServerHeaderTransformation.PASS_THROUGH }
+      : { serverName }),
+    ...(requestId ? {} : { generateRequestId: false }),
+    ...(forwardedPort ? { appendXForwardedPort: true } : {}),
+    ...forwardedCertOf(input),
+  };
+}
+
+const usualServerNames: Readonly<Record<HttpFilterInput['side'], string>> = {
+  // Empty: Envoy's own name for itself.
+  outbound: '',
+  'http-proxy': '',
+  inbound: 'istio-envoy',
+  gateway: 'istio-envoy',
+};
+
+/** Gateways trust nobody's client certificate header, inbound adds its own to it. */
+function forwardedCertOf({ side, headers, topology }: HttpFilterInput) {
+  if (side === 'gateway') return clientCertOf(topology?.forwardClientCert ?? 'SANITIZE_SET');
+  if (side !== 'inbound') return {};
+  return {
+    forwardClientCertDetails: HttpConnectionManager_ForwardClientCertDetails[headers.forwardClientCert],
+    setCurrentClientCertDetails: headers.clientCertParts,
+  };
 }
 
 /** The gateway's own words about the client's certificate come in only where the header is written. */
@@ -110,7 +118,7 @@ function pathsOf({ pathNormalization = 'BASE' }: HttpFilterInput) {
 function protocolOptionsOf(input: HttpFilterInput) {
   const absolute = input.side === 'http-proxy' ? { allowAbsoluteUrl: true } : {};
   const http10 = input.http10 ? { acceptHttp10: true } : {};
-  const http1 = { ...absolute, ...http10 };
+  const http1 = { ...absolute, ...http10, ...(input.headers.keepsCase ? keptCase() : {}) };
   return {
     ...(Object.keys(http1).length === 0 ? {} : { httpProtocolOptions: http1 }),
     ...(input.http2 ? { http2ProtocolOptions: {} } : {}),
@@ -156,6 +164,9 @@ function httpFilters(input: HttpFilterInput): MessageInitShape<typeof HttpFilter
       }),
     })),
     // Forwards: nothing can come after it.
-    { name: 'envoy.filters.http.router', config: pack(RouterSchema, {}) },
+    {
+      name: 'envoy.filters.http.router',
+      config: pack(RouterSchema, { suppressEnvoyHeaders: !input.headers.debugHeaders }),
+    },
   ].map(({ name, config }) => ({ name, configType: { case: 'typedConfig' as const, value: config } }));
 }

@@ -11,7 +11,7 @@ import type { World } from '../world.ts';
 import { inboundMatches } from './inbound-matches.ts';
 import type { InboundMatch } from './inbound-matches.ts';
 import type { ChainInput, ChainReason, ChainTlsInput } from './listener-input.ts';
-import { managerSettings, plainTcp } from './network-filters.ts';
+import { managerSettings, mongoOf, plainTcp } from './network-filters.ts';
 
 /** An inbound port, or all those that nothing names. */
 export interface InboundPort {
@@ -21,8 +21,10 @@ export interface InboundPort {
   readonly cluster: string;
   /** Of the chain that reads HTTP, and of the others. */
   readonly chainNames: Readonly<Record<'http' | 'tcp', string>>;
-  /** Of the connection manager; TCP has its cluster's name. */
+  /** Of the connection manager. */
   readonly statPrefix: string;
+  /** Of TCP, where the mesh has a pattern for it; else it is the cluster's. */
+  readonly statName: string | undefined;
   /** The service, and its port, after which spans and virtual hosts are named; empty and 0 where there is none. */
   readonly hostname: string;
   readonly servicePort: number;
@@ -72,7 +74,11 @@ function chainOf(
     ...(exchanges ? { metadataExchange: true } : {}),
     filter:
       reads === 'tcp'
-        ? plainTcp(world, scope, port.cluster)
+        ? {
+            ...plainTcp(world, scope, port.cluster),
+            ...(port.statName === undefined ? {} : { statPrefix: port.statName }),
+            ...mongoOf(port.protocol),
+          }
         : {
             kind: 'http',
             side: 'inbound',

@@ -208,3 +208,8 @@ function mayStand(scope: ProxyScope, { port, bind, bindToPort, protocol }: Ingre
   const everywhere = bind === wildcards(scope)[0] || (bind === '' && isHttp(protocol));
   return !everywhere || !isBootstrapPort(port);
 }
+
+/** Of TCP. Source: Istio `BuildInboundStatPrefix`. */
+function statNameOf(world: World, service: NamedService, port: number, portName: string): string | undefined {
+  return statName(world.meshConfig().inboundClusterStatName, { service, subset: '', port, portName });
+}

@@ -3,6 +3,7 @@ import type { PathNormalization } from '../../config/mesh-config.ts';
 import type { Hostname } from '../../model/hostname.ts';
 import type { GatewayTopology } from '../../model/gateway-topology.ts';
 import type { Origin } from '../../model/origin.ts';
+import type { ProxyHeaders } from '../../model/proxy-headers.ts';
 import type { AddressFamily } from '../cluster/cluster-input.ts';
 import type { ConfigIdentity } from '../proto-values.ts';
 import type { InboundRouteInput } from '../route/inbound-route.ts';
@@ -135,6 +136,7 @@ export interface HttpFilterInput {
   readonly idleTimeout?: string;
   /** Whether browsers speak gRPC here, in HTTP/1.1's clothes: it is made plain gRPC. */
   readonly grpcWeb?: boolean;
+  readonly headers: ProxyHeaders;
   /** Of gateways: what stands in front of them. */
   readonly topology?: GatewayTopology;
   readonly accessLog?: AccessLogInput;
@@ -156,6 +158,8 @@ export interface TcpFilterInput {
   readonly tunnel?: TunnelInput;
   /** The server name of the client's hello is looked up, and connected to on this port. */
   readonly serverNameLookup?: Required<DynamicDnsInput> & { readonly port: number };
+  /** Whether what is said is read as MongoDB's protocol, for statistics. */
+  readonly mongo?: boolean;
   /** Whether the client's address chooses the endpoint. */
   readonly hashBySource: boolean;
   readonly accessLog?: AccessLogInput;

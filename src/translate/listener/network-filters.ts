@@ -2,16 +2,17 @@
 import type { VirtualServiceSpec } from '../../api/gen/istio-types.js';
 import type { VirtualServiceConfig } from '../../config/config.ts';
 import { blackHoleCluster, formatClusterName, passthroughCluster } from '../../model/cluster-name.ts';
-import type { Hostname } from '../../model/hostname.ts';
 import { resolveHost } from '../../model/hostname.ts';
 import type { Origin } from '../../model/origin.ts';
 import { originAt } from '../../model/origin.ts';
-import type { Service } from '../../model/service.ts';
+import type { Protocol, Service } from '../../model/service.ts';
 import type { EffectiveDestinationRule, Subset } from '../destination-rule.ts';
 import { destinationRuleFor, layerPolicy } from '../destination-rule.ts';
 import type { ProxyScope } from '../resource.ts';
 import { egressProxyCluster, outboundTrafficPolicyOf, visibleService } from '../scope.ts';
+import { statName } from '../stat-name.ts';
 import type { World } from '../world.ts';
+import { proxyHeadersOf } from '../proxy-headers.ts';
 import { accessLogInput } from './access-log.ts';
 import { hostAndPort } from '../route/domains.ts';
 import type { AccessLogInput, HttpFilterInput, TcpFilterInput, TunnelInput } from './listener-input.ts';
@@ -33,10 +34,11 @@ function idleTimeoutOf({ node }: ProxyScope): { readonly idleTimeout?: string } 
 export function managerSettings(
   world: World,
   scope: ProxyScope,
-): Pick<HttpFilterInput, 'http10' | 'pathNormalization' | 'idleTimeout' | 'accessLog'> {
+): Pick<HttpFilterInput, 'http10' | 'pathNormalization' | 'idleTimeout' | 'accessLog' | 'headers'> {
   const { pathNormalization } = world.meshConfig();
   return {
     http10: scope.node.http10,
+    headers: proxyHeadersOf(world, scope),
     ...(pathNormalization === 'BASE' ? {} : { pathNormalization }),
     ...idleTimeoutOf(scope),
     ...withAccessLog(world),
@@ -78,17 +80,37 @@ export function catchAllTcp(world: World, scope: ProxyScope): TcpFilterInput {
   return plainTcp(world, scope, allowed ? onward : blackHoleCluster);
 }
 
+/** The port that is listened on. */
+export interface StreamPort {
+  readonly number: number;
+  readonly name: string;
+  readonly protocol: Protocol;
+}
+
+/** What is said on MONGO ports is looked at on its way. */
+export function mongoOf(protocol: Protocol): Pick<TcpFilterInput, 'mongo'> {
+  return protocol === 'Mongo' ? { mongo: true } : {};
+}
+
 /** To a service port, as a whole or to a subset of it. */
 export function serviceTcp(
   world: World,
   scope: ProxyScope,
-  hostname: Hostname,
-  servicePort: number,
+  service: Service,
+  port: { readonly servicePort: number; readonly name: string; readonly protocol: Protocol },
   subset = '',
 ): TcpFilterInput {
+  const { servicePort, name: portName } = port;
+  const { hostname } = service;
   const cluster = formatClusterName({ direction: 'outbound', servicePort, subset, hostname });
   const rule = destinationRuleFor(world, scope, hostname);
-  return { ...plainTcp(world, scope, cluster), ...connectionSettings(rule, servicePort, subset) };
+  const parts = { service, subset, port: servicePort, portName, targetPort: 0 };
+  return {
+    ...plainTcp(world, scope, cluster),
+    statPrefix: statName(world.meshConfig().outboundClusterStatName, parts) ?? cluster,
+    ...mongoOf(port.protocol),
+    ...connectionSettings(rule, servicePort, subset),
+  };
 }
 
 /**
@@ -101,18 +123,19 @@ export function routedTcp(
   scope: ProxyScope,
   config: VirtualServiceConfig,
   routes: TcpRoutes,
-  listenPort: number,
+  listenPort: StreamPort,
   origin: Origin,
 ): TcpFilterInput | undefined {
   const resolved = routes.map(({ destination, weight }, index) => {
     const named = resolveHost(destination?.host ?? '', config.namespace, world.meshConfig().domainSuffix);
     const service = visibleService(world, scope, named);
-    const servicePort = destination?.port?.number ?? onlyPort(service) ?? listenPort;
+    const servicePort = destination?.port?.number ?? onlyPort(service) ?? listenPort.number;
     const hostname = service?.aliasOf ?? named;
     const subset = destination?.subset ?? '';
     return {
       cluster: formatClusterName({ direction: 'outbound', servicePort, subset, hostname }),
       hostname,
+      service,
       servicePort,
       subset,
       weight: routes.length === 1 ? 1 : (weight ?? 0),
@@ -126,11 +149,22 @@ export function routedTcp(
   if (first === undefined || clusters.length === 0) return undefined;
   const rule = destinationRuleFor(world, scope, first.hostname);
   const subset = resolved.length === 1 ? first.subset : '';
+  const ownStatName =
+    first.service === undefined
+      ? undefined
+      : statName(world.meshConfig().outboundClusterStatName, {
+          service: first.service,
+          subset,
+          port: listenPort.number,
+          portName: listenPort.name,
+          targetPort: 0,
+        });
   return {
     kind: 'tcp',
-    statPrefix: resolved.length === 1 ? first.cluster : `${config.name}.${config.namespace}`,
+    statPrefix: resolved.length === 1 ? (ownStatName ?? first.cluster) : `${config.name}.${config.namespace}`,
     clusters,
     hashBySource: false,
+    ...mongoOf(listenPort.protocol),
     ...idleTimeoutOf(scope),
     ...withAccessLog(world),
     ...connectionSettings(rule, first.servicePort, subset),

@@ -6,11 +6,13 @@ import { describe, expect, test } from 'vitest';
 import { messageToJson } from '../../api/any.ts';
 import { RouteSchema } from '../../api/gen/envoy/config/route/v3/route_components_pb.js';
 import type { Config, VirtualServiceConfig } from '../../config/config.ts';
+import { readMeshConfig } from '../../config/mesh-config-reader.ts';
 import { resolveGatewayName } from '../../model/gateway-name.ts';
 import { istioTestdata, reportFamily } from '../../../test/support/istio-testdata.ts';
 import { proxyNode, worldOf } from '../../../test/support/world.ts';
+import { routeHeaders } from '../proxy-headers.ts';
 import { proxyScope, visibleService } from '../scope.ts';
-import { buildRoute } from './build-route.ts';
+import { buildVirtualHost } from './route-configuration.ts';
 import { ruleRoutes } from './rules.ts';
 
 interface Assertion {
@@ -41,6 +43,7 @@ interface RouteCase {
     readonly namespace: string;
   };
   readonly otherConfig?: readonly RawObject[];
+  readonly meshConfig?: object;
   readonly services?: readonly { readonly hostname: string; readonly namespace: string }[];
   readonly expected?: { readonly assertions: readonly Assertion[] };
 }
@@ -49,8 +52,6 @@ interface RouteCase {
 const known: Readonly<Record<string, string>> = {
   'virtual service with HTTP/3 discovery enabled': 'HTTP/3 is not built',
   'invalid redirect code': 'refused by validation; Envoy would refuse a route without an action',
-  'host rewrite with XForwardedHost enabled': 'MeshConfig.defaultConfig.proxyHeaders is not built',
-  'prefix path rewrite with XForwardedHost enabled': 'MeshConfig.defaultConfig.proxyHeaders is not built',
 };
 
 const folder = istioTestdata('routes');
@@ -87,23 +88,26 @@ function failureOf(each: RouteCase): string | undefined {
 function routesOf(each: RouteCase): JsonValue[] {
   const virtualService = configOf(each.virtualService) as VirtualServiceConfig;
   const owners = each.services?.map(({ namespace }) => namespace) ?? ['default'];
-  const world = worldOf([
-    virtualService,
-    ...(each.otherConfig ?? []).map(configOf),
-    ...owners.map((namespace) =>
-      configOf({
-        apiVersion: 'networking.istio.io/v1',
-        kind: 'ServiceEntry',
-        metadata: { name: 'example', namespace },
-        spec: {
-          hosts: ['*.example.org'],
-          addresses: ['1.1.1.1'],
-          ports: [{ number: 8080, name: 'default', protocol: 'HTTP' }],
-          resolution: 'STATIC',
-        },
-      }),
-    ),
-  ]);
+  const world = worldOf(
+    [
+      virtualService,
+      ...(each.otherConfig ?? []).map(configOf),
+      ...owners.map((namespace) =>
+        configOf({
+          apiVersion: 'networking.istio.io/v1',
+          kind: 'ServiceEntry',
+          metadata: { name: 'example', namespace },
+          spec: {
+            hosts: ['*.example.org'],
+            addresses: ['1.1.1.1'],
+            ports: [{ number: 8080, name: 'default', protocol: 'HTTP' }],
+            resolution: 'STATIC',
+          },
+        }),
+      ),
+    ],
+    readMeshConfig(JSON.stringify(each.meshConfig ?? {})).meshConfig,
+  );
   const scope = proxyScope(world, proxyNode(each.proxy));
   const inputs = ruleRoutes(world, scope, virtualService, {
     gateway: resolveGatewayName(each.gateways[0] ?? 'mesh', virtualService.namespace),
@@ -111,7 +115,9 @@ function routesOf(each: RouteCase): JsonValue[] {
     tls: false,
     serviceOf: (hostname) => visibleService(world, scope, hostname),
   });
-  return inputs.map((input) => messageToJson(RouteSchema, buildRoute(input)));
+  const host = { name: '', domains: [], routes: inputs, requireTls: false };
+  const { routes } = buildVirtualHost(host, routeHeaders(world, scope).headers);
+  return routes.map((route) => messageToJson(RouteSchema, route));
 }
 
 function configOf({ apiVersion, kind, metadata, spec }: RawObject): Config {

@@ -8,7 +8,7 @@ import {
 import { RouteConfigurationSchema } from '../../api/gen/envoy/config/route/v3/route_pb.js';
 import type { Built, Provenance } from '../resource.ts';
 import { buildRoute, routeOrigins } from './build-route.ts';
-import type { RouteConfigurationInput, VirtualHostInput } from './route-input.ts';
+import type { RouteConfigurationInput, RouteHeaders, RouteInput, VirtualHostInput } from './route-input.ts';
 
 /** What CFG lets a direct response hold; Envoy's own limit is 4 KiB. */
 const directResponseBytesMax = 1024 * 1024;
@@ -18,7 +18,7 @@ export function buildRouteConfiguration(
 ): Built<typeof RouteConfigurationSchema> {
   const message = create(RouteConfigurationSchema, {
     name: input.name,
-    virtualHosts: input.virtualHosts.map(buildVirtualHost),
+    virtualHosts: input.virtualHosts.map((host) => buildVirtualHost(host, input.headers)),
     // A cluster may be on its way: requests to one that never comes get 503 NC.
     validateClusters: false,
     ignorePortInHostMatching: input.ignorePortInHostMatching,
@@ -28,15 +28,39 @@ export function buildRouteConfiguration(
 }
 
 // As with routes: after an edit only what it touches is built again.
-const builtHosts = new WeakMap<VirtualHostInput, VirtualHost>();
+const builtHosts = new WeakMap<VirtualHostInput, Map<string, VirtualHost>>();
 
 /** The same message for the same input: nobody may change it. */
-export function buildVirtualHost(input: VirtualHostInput): VirtualHost {
-  const known = builtHosts.get(input);
+export function buildVirtualHost(input: VirtualHostInput, headers?: RouteHeaders): VirtualHost {
+  const key = headers === undefined ? '' : `${headers.attemptCount}/${headers.forwardedHost}`;
+  const variants = builtHosts.get(input) ?? new Map<string, VirtualHost>();
+  const known = variants.get(key);
   if (known !== undefined) return known;
-  const host = makeVirtualHost(input);
-  builtHosts.set(input, host);
+  const plain = makeVirtualHost(input);
+  const host = headers === undefined ? plain : withHeaders(input, plain, headers);
+  builtHosts.set(input, variants.set(key, host));
   return host;
+}
+
+/** Routes are shared with proxies that say otherwise, so that those that differ are copied. */
+function withHeaders(
+  { routes }: VirtualHostInput,
+  host: VirtualHost,
+  { attemptCount, forwardedHost }: RouteHeaders,
+): VirtualHost {
+  const forwards = (route: RouteInput): boolean =>
+    route.kind === 'catch-all' || (route.kind === 'rule' && route.rule.rewrite !== undefined);
+  return {
+    ...host,
+    includeRequestAttemptCount: attemptCount,
+    routes: host.routes.map((route, index) => {
+      const input = routes[index];
+      if (!forwardedHost || input === undefined || !forwards(input) || route.action.case !== 'route')
+        return route;
+      const value = { ...route.action.value, appendXForwardedHost: true };
+      return { ...route, action: { case: 'route', value } };
+    }),
+  };
 }
 
 function makeVirtualHost(input: VirtualHostInput): VirtualHost {

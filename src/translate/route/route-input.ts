@@ -97,4 +97,13 @@ export interface RouteConfigurationInput {
   readonly name: string;
   readonly virtualHosts: readonly VirtualHostInput[];
   readonly ignorePortInHostMatching: boolean;
+  /** Headers that upstreams get; absent: the attempt count alone. */
+  readonly headers?: RouteHeaders;
+}
+
+export interface RouteHeaders {
+  /** x-envoy-attempt-count */
+  readonly attemptCount: boolean;
+  /** x-forwarded-host, of requests whose path or host is rewritten and those to where the client wanted to go. */
+  readonly forwardedHost: boolean;
 }

@@ -4,6 +4,7 @@ import { allowAnyDynamicDnsCluster } from '../../model/cluster-name.ts';
 import type { Hostname } from '../../model/hostname.ts';
 import type { EgressListener } from '../egress-listeners.ts';
 import { egressListenerForRoutes, listenerServices } from '../egress-listeners.ts';
+import { routeHeaders } from '../proxy-headers.ts';
 import type { ProxyScope } from '../resource.ts';
 import { egressListeners, egressProxyCluster, outboundScope, outboundTrafficPolicyOf } from '../scope.ts';
 import type { World } from '../world.ts';
@@ -150,7 +151,12 @@ const catchAllNames: Readonly<Record<CatchAllRouteInput['to'], string>> = {
 
 /** The routes of a listener that knows no service. */
 export function catchAllRoutes(world: World, scope: ProxyScope, name: string): RouteConfigurationInput {
-  return { name, virtualHosts: [catchAllHost(world, scope)], ignorePortInHostMatching: true };
+  return {
+    name,
+    virtualHosts: [catchAllHost(world, scope)],
+    ignorePortInHostMatching: true,
+    ...routeHeaders(world, scope),
+  };
 }
 
 function catchAll(to: CatchAllRouteInput['to'], cluster?: string): VirtualHostInput {
