@@ -10,6 +10,7 @@ import { httpProxy, virtualOutbound } from './listener/virtual-outbound.ts';
 import { inboundConflicts } from './inbound-targets.ts';
 import type { ListenerConflict } from './listener/outbound-entries.ts';
 import type { ProxyScope, ResourceKind } from './resource.ts';
+import { outboundListenerScope } from './scope.ts';
 import type { World } from './world.ts';
 
 /** Listeners 15021 and 15090 are the bootstrap's. */
@@ -47,7 +48,8 @@ function proxyListeners(world: World, scope: ProxyScope): ProxyListeners {
 }
 
 function sidecarListeners(world: World, scope: ProxyScope): OutboundListeners {
-  const outbound = outboundListeners(world, scope);
+  const shared = outboundListenerScope(world, scope);
+  const outbound = world.derive(`outbound-listeners/${shared.key}`, () => outboundListeners(world, shared));
   const special = [virtualOutbound(world, scope), httpProxy(world, scope)];
   return {
     listeners: [

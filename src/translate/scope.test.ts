@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { proxyNode, worldOfYaml } from '../../test/support/world.ts';
 import { listenerVirtualServices } from './egress-listeners.ts';
-import { clusters, endpoints } from './index.ts';
+import { clusters, endpoints, listeners } from './index.ts';
 import { inboundTargets } from './inbound-targets.ts';
 import {
   aliasesOf,
@@ -210,4 +210,26 @@ test('clusters: every name has an input, and every input builds to that name', (
       expect(clusters.build(copy)).toEqual(clusters.build(input as NonNullable<typeof input>));
     }
   }
+});
+
+test('listeners: workloads that only Services tell apart share outbound listeners; who is chosen has its own', () => {
+  const world =
+    worldOfYaml(`${service('a', 'default', 'clusterIP: 10.0.0.1, selector: { app: a }, ports: [{ name: tcp, port: 80 }]')}
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: { name: chosen }
+spec:
+  host: a
+  workloadSelector: { matchLabels: { role: batch } }
+  trafficPolicy: { connectionPool: { tcp: { idleTimeout: 7s } } }
+`);
+  const inputFor = (labels: Readonly<Record<string, string>>, address: string) =>
+    listeners.input(world, proxyScope(world, proxyNode({ labels, ipAddresses: [address] })), '10.0.0.1_80');
+  const one = inputFor({ app: 'a' }, '10.1.0.1');
+  expect(one).toBeDefined();
+  expect(inputFor({ app: 'b' }, '10.1.0.2')).toBe(one);
+  expect(inputFor({ app: 'a', role: 'batch' }, '10.1.0.1')).toMatchObject({
+    chains: [{ filter: { idleTimeout: '7s' } }],
+  });
+  expect(inputFor({ app: 'a' }, 'fd00::1')).not.toBe(one);
 });

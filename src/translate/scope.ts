@@ -121,6 +121,23 @@ export function outboundScope(world: World, scope: ProxyScope): ProxyScope {
   });
 }
 
+/**
+ * What outbound listeners depend on: a scope without its locality, labels by which no rule chooses among clients, and
+ * its own addresses but for their families. The workloads of a namespace share it, whatever Services select them.
+ */
+export function outboundListenerScope(world: World, scope: ProxyScope): ProxyScope {
+  return world.derive(`outbound-listener-scope/${scope.key}`, () => {
+    const { namespace, labels, ipAddresses } = scope.node;
+    const node: ProxyNode = {
+      ...scope.node,
+      labels: pick(labels, world.clientLabelNames(namespace)),
+      ipAddresses: ipAddresses.map(unspecified),
+      locality: { region: '', zone: '', subzone: '' },
+    };
+    return { key: canonicalText(node), node };
+  });
+}
+
 /** The egress listeners of this proxy, in their order; gateways have one that imports everything. */
 export function egressListeners(world: World, scope: ProxyScope): readonly EgressListener[] {
   const { namespace, dnsCapture, ipAddresses } = scope.node;
