@@ -1,16 +1,15 @@
 // What may have been meant where a request does not get through: the nearest hosts, and the rules that would apply
 // if something about them were different.
-import type { VirtualServiceSpec } from '../api/gen/istio-types.js';
 import type { RouteConfiguration } from '../api/gen/envoy/config/route/v3/route_pb.js';
 import { isExportedTo } from '../model/export.ts';
 import { parseClusterName } from '../model/cluster-name.ts';
-import { resolveGatewayName } from '../model/gateway-name.ts';
 import { hostnameCovers, resolveHost } from '../model/hostname.ts';
 import type { Service } from '../model/service.ts';
 import { withoutPort } from '../proxy/router/match.ts';
 import { editDistance, nearest } from './edit-distance.ts';
-import type { MeshObject, MeshView, ProxyConfiguration, Workload } from './mesh-view.ts';
+import type { MeshView, ProxyConfiguration, Workload } from './mesh-view.ts';
 import type { Candidate, RuleTrace } from './trace.ts';
+import { unboundRules } from './unused-rules.ts';
 
 /** For a host that no virtual host has, or that was let through or blocked as unknown. */
 export function hostCandidates(
@@ -26,7 +25,7 @@ export function hostCandidates(
     ...otherPorts(mesh, names, port),
     ...unseenServices(mesh, from, names, port),
     ...otherNamespaces(mesh, from, host),
-    ...unboundRules(mesh, from, names),
+    ...unboundRules(mesh, from, names, []),
   ];
   const known = (configuration?.virtualHosts ?? [])
     .flatMap(({ domains }) => domains)
@@ -188,54 +187,6 @@ function otherNamespaces(mesh: MeshView, from: Workload, host: string): readonly
       text: `${host} is a service of namespace ${service.namespace}: write ${host}.${service.namespace}`,
       sources: sourceOfService(mesh, service),
     }));
-}
-
-/** VirtualServices that have the host, and why they do not count for this client. */
-function unboundRules(mesh: MeshView, from: Workload, names: readonly string[]): readonly Candidate[] {
-  return mesh.objects('VirtualService').flatMap((rule): readonly Candidate[] => {
-    const spec = (rule.spec ?? {}) as VirtualServiceSpec;
-    const has = (spec.hosts ?? []).some((host) => {
-      const full = resolveHost(host, rule.namespace, mesh.domainSuffix);
-      // `*` has every host: that says nothing.
-      return full !== '*' && names.some((name) => hostnameCovers(full, name));
-    });
-    if (!has) return [];
-    const why = whyNotBound(rule, spec, from);
-    const sources = [rule.locate(why.path)];
-    return [
-      { text: `VirtualService ${rule.namespace}/${rule.name} has this host, but ${why.text}`, sources },
-    ];
-  });
-}
-
-function whyNotBound(
-  rule: MeshObject,
-  spec: VirtualServiceSpec,
-  from: Workload,
-): { readonly text: string; readonly path: readonly (string | number)[] } {
-  const gateways = spec.gateways ?? [];
-  const exportTo = spec.exportTo ?? [];
-  const isSeen = exportTo.length === 0 || isExportedTo(exportTo, rule.namespace, from.namespace);
-  if (!isSeen)
-    return {
-      text: `it is exported to ${exportTo.join(', ')} only, and this is ${from.namespace}`,
-      path: ['spec', 'exportTo'],
-    };
-  const bound = gateways.map((name) => resolveGatewayName(name, rule.namespace));
-  if (from.isGateway) {
-    if (bound.every((name) => name === 'mesh'))
-      return { text: 'it names no gateway: it is for sidecars', path: ['spec', 'hosts'] };
-    return {
-      text: `it is bound to ${bound.join(', ')}, which has no server for this port and host here`,
-      path: ['spec', 'gateways'],
-    };
-  }
-  if (bound.length > 0 && !bound.includes('mesh'))
-    return { text: `it is bound to ${bound.join(', ')}, not to mesh (sidecars)`, path: ['spec', 'gateways'] };
-  return {
-    text: 'no service has that host and port, or a Sidecar does not import it',
-    path: ['spec', 'hosts'],
-  };
 }
 
 export function portsText({ ports }: Service): string {

@@ -217,6 +217,93 @@ spec: { hosts: [shop.example], ${more} http: [{ route: [{ destination: { host: a
     expect(exported.outcome.candidates[0]?.sources[0]?.field).toBe('spec.exportTo');
   });
 
+  test('a VirtualService of the host that has no part in a request which gets there', async () => {
+    const rule = (name: string, spec: string): string => `${services}
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: { name: ${name} }
+spec: ${spec}`;
+    const to = 'http: [{ route: [{ destination: { host: api } }] }]';
+    const perhaps = async (yaml: string): Promise<readonly string[]> => {
+      const { outcome } = await explained(yaml, { url: 'http://api/', from: 'web' });
+      expect(outcome.kind).toBe('routed');
+      return outcome.candidates.map(({ text, sources }) => `${text} (${sources.map(place).join(', ')})`);
+    };
+    expect(await perhaps(rule('api', `{ hosts: [api], ${to} }`))).toEqual([]);
+    expect(await perhaps(rule('api', `{ hosts: [api], gateways: [gw], ${to} }`))).toEqual([
+      'VirtualService default/api has this host, but it is bound to default/gw, not to mesh (sidecars) (in.yaml spec.gateways)',
+    ]);
+    expect(await perhaps(rule('api', '{ hosts: [api], http: [{ delegate: { name: rules } }] }'))).toEqual([
+      'VirtualService default/api has this host, but its rule hands over to VirtualService default/rules, which is not there: the rule is left out (in.yaml spec.http[0].delegate)',
+    ]);
+    const two = `${rule('api', `{ hosts: [api], ${to} }`)}
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: { name: later }
+spec: { hosts: [api.default.svc.cluster.local], ${to} }`;
+    expect(await perhaps(two)).toEqual([
+      'VirtualService default/later has this host, but default/api has it too and comes first; for sidecars only one counts (in.yaml spec.hosts)',
+    ]);
+  });
+
+  test('a VirtualService that is bound to a Gateway which does not serve it here', async () => {
+    const shop = (gateway: string, selector: string, host: string): string => `${services}
+---
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: { name: every }
+spec:
+  selector: { istio: ingressgateway }
+  servers: [{ port: { number: 80, name: http, protocol: HTTP }, hosts: ['*'] }]
+---
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: { name: gw }
+spec:
+  selector: { istio: ${selector} }
+  servers: [{ port: { number: 80, name: http, protocol: HTTP }, hosts: [${host}] }]
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: { name: shop }
+spec: { hosts: [shop.example], gateways: [${gateway}], http: [{ route: [{ destination: { host: api } }] }] }`;
+    const perhaps = async (yaml: string): Promise<string> => {
+      const { outcome } = await explained(yaml, { url: 'http://shop.example/', from: 'gateway' });
+      return [...(outcome.failure?.candidates ?? []), ...outcome.candidates]
+        .map(({ text }) => text)
+        .join('; ');
+    };
+    const but = 'VirtualService default/shop has this host, but it is bound to ';
+    expect(await perhaps(shop('gw', 'ingressgateway', 'shop.example'))).toBe('');
+    expect(await perhaps(shop('gatway', 'ingressgateway', 'shop.example'))).toBe(
+      `${but}default/gatway, and there is no such Gateway`,
+    );
+    expect(await perhaps(shop('gw', 'ingresgateway', 'shop.example'))).toBe(
+      `${but}default/gw, which does not select this gateway’s pods`,
+    );
+    expect(await perhaps(shop('gw', 'ingressgateway', 'other.example'))).toBe(
+      `${but}default/gw, which has no server for its hosts`,
+    );
+  });
+
+  test('a listener of an EnvoyFilter with an address that no proxy takes stops no other', async () => {
+    const yaml = `${services}
+---
+apiVersion: networking.istio.io/v1alpha3
+kind: EnvoyFilter
+metadata: { name: odd }
+spec:
+  configPatches:
+    - applyTo: LISTENER
+      patch:
+        operation: ADD
+        value: { name: odd, address: { socket_address: { address: 0.0.0.0, port_value: 99999 } } }`;
+    const { outcome } = await explained(yaml, { url: 'http://api/', from: 'web' });
+    expect(outcome.kind).toBe('routed');
+  });
+
   test('a service that a Sidecar does not import', async () => {
     const yaml = `${services}
 ---

@@ -2,7 +2,8 @@
 import { isIP } from 'node:net';
 import type { SocketAddress } from '../proxy/io/socket-address.ts';
 import { socketAddress } from '../proxy/io/socket-address.ts';
-import { hostCandidates } from './candidates.ts';
+import { withoutPort } from '../proxy/router/match.ts';
+import { hostCandidates, namesOf } from './candidates.ts';
 import { resolveDestination } from './destination.ts';
 import type { Pass, Walk } from './hop.ts';
 import { explainPass, failureAt } from './hop.ts';
@@ -17,6 +18,7 @@ import type { ExplainedRequest } from './request.ts';
 import { isHttpScheme } from './request.ts';
 import type { Candidate, Failure, Hop, Outcome, Trace } from './trace.ts';
 import { plainText } from './transport.ts';
+import { unusedRules } from './unused-rules.ts';
 
 export interface ExplainOptions {
   readonly mesh: MeshView;
@@ -43,15 +45,27 @@ export async function explain({ mesh, from, request, pick }: ExplainOptions): Pr
       tls: request.tls ?? null,
       from: from.workloadName === '' && isIP(from.name) !== 0 ? from.name : workloadId(from),
     },
-    outcome: withCandidates(walk, outcomeOf(hop, request)),
+    outcome: withCandidates(walk, hop, outcomeOf(hop, request)),
     hop,
   };
 }
 
-/** What is let out unknown may have been meant for the mesh. */
-function withCandidates({ mesh, from, request }: Walk, outcome: Outcome): Outcome {
-  if (outcome.kind !== 'passthrough') return outcome;
-  return { ...outcome, candidates: hostCandidates(mesh, from, undefined, request.host, request.port) };
+/** What is let out unknown may have been meant for the mesh; what has no rule, or a wildcard's, may have been meant to. */
+function withCandidates({ mesh, from, request }: Walk, hop: Hop, outcome: Outcome): Outcome {
+  switch (outcome.kind) {
+    case 'passthrough':
+      return { ...outcome, candidates: hostCandidates(mesh, from, undefined, request.host, request.port) };
+    case 'routed':
+    case 'answered': {
+      if (hop.http === null || hop.proxy === null) return outcome;
+      const names = namesOf(mesh, from, withoutPort(hop.http.authority));
+      return { ...outcome, candidates: unusedRules(mesh, from, names, hop.http.rules) };
+    }
+    case 'partly':
+    case 'failed':
+    default:
+      return outcome;
+  }
 }
 
 async function firstHop(walk: Walk): Promise<Hop> {

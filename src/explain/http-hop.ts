@@ -11,8 +11,8 @@ import { RouterSchema } from '../api/gen/envoy/extensions/filters/http/router/v3
 import type { MatchInput } from '../proxy/matchers/input.ts';
 import { compilePathRewrite, compileHostRewrite } from '../proxy/router/compile-action.ts';
 import { compileClauses } from '../proxy/matchers/route.ts';
-import { rewritePath } from '../proxy/router/match.ts';
-import { hostCandidates, ruleCandidates } from './candidates.ts';
+import { rewritePath, withoutPort } from '../proxy/router/match.ts';
+import { hostCandidates, namesOf, ruleCandidates } from './candidates.ts';
 import type { Inside, Pass } from './hop.ts';
 import { failureAt } from './hop.ts';
 import type { RoutedRequest } from './http-stage.ts';
@@ -23,6 +23,7 @@ import { answered, localAnswer } from './local-answer.ts';
 import { parseFieldPath } from './sources.ts';
 import type { WantedTarget } from './target-stage.ts';
 import { explainTargets } from './target-stage.ts';
+import { unusedRules } from './unused-rules.ts';
 import { countText } from './words.ts';
 import type { ActionTrace, HttpTrace, Setting, SourceRef } from './trace.ts';
 
@@ -101,7 +102,12 @@ export async function explainHttp(pass: Pass, chain: HttpChain): Promise<Inside>
       count === 0
         ? `${virtualHost.host.name} has no rules: no VirtualService is bound to this gateway for ${input.authority}`
         : `none of the ${countText(count, 'rule')} of ${virtualHost.host.name} matches`;
-    const candidates = ruleCandidates(routed.rules, input.pathOnly);
+    const { workload } = pass;
+    const names = namesOf(walk.mesh, workload, withoutPort(input.authority));
+    const candidates = [
+      ...ruleCandidates(routed.rules, input.pathOnly),
+      ...(pass.side === 'inbound' ? [] : unusedRules(walk.mesh, workload, names, routed.rules)),
+    ];
     const failure = failureAt(pass, 'rules', reason, { status: 404, flag: 'NR', candidates });
     return fail(trace, failure);
   }

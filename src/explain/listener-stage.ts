@@ -9,6 +9,7 @@ import { typeUrlOf } from '../api/any.ts';
 import { HttpInspectorSchema } from '../api/gen/envoy/extensions/filters/listener/http_inspector/v3/http_inspector_pb.js';
 import { TlsInspectorSchema } from '../api/gen/envoy/extensions/filters/listener/tls_inspector/v3/tls_inspector_pb.js';
 import { FilterChainMatch_ConnectionSourceType as SourceType } from '../api/gen/envoy/config/listener/v3/listener_components_pb.js';
+import { ConfigError } from '../proxy/config-error.ts';
 import type { SocketAddress } from '../proxy/io/socket-address.ts';
 import { socketAddress } from '../proxy/io/socket-address.ts';
 import { findByDestination } from '../proxy/listener/by-destination.ts';
@@ -23,7 +24,7 @@ export interface Connection {
   readonly source: SocketAddress;
   readonly tls: ClientTls | undefined;
   /** What is said first inside (or, without TLS, at once). */
-  readonly protocol: 'http/1.1' | 'h2c' | 'tcp';
+  readonly protocol: 'http/1.0' | 'http/1.1' | 'h2c' | 'tcp';
 }
 
 export interface FoundListener {
@@ -188,8 +189,18 @@ function placedListeners(listeners: readonly Listener[]): readonly Placed[] {
   return listeners.map((listener) => ({ listener, addresses: addressesOf(listener) }));
 }
 
-/** Listeners that have no IP address (pipes, internal ones) take no such connection. */
+/** Listeners that have no IP address (pipes, internal ones), or one that proxies refuse, take no such connection. */
 function addressesOf(listener: Listener): readonly SocketAddress[] {
+  try {
+    return ipAddressesOf(listener);
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    return [];
+  }
+}
+
+/** Throws ConfigError. */
+function ipAddressesOf(listener: Listener): readonly SocketAddress[] {
   const all = [listener.address, ...listener.additionalAddresses.map(({ address }) => address)];
   const sockets = all.filter((address) => address?.address.case === 'socketAddress');
   if (sockets.length === all.length) return readAddresses(listener);

@@ -44,7 +44,7 @@ export interface Outcome {
   /** One sentence without a full stop. */
   readonly summary: string;
   readonly failure: Failure | null;
-  /** Of what is let out unknown: what may have been meant. */
+  /** What may have been meant: of what is let out unknown, and VirtualServices of the host that do not count. */
   readonly candidates: readonly Candidate[];
 }
 
