@@ -183,3 +183,26 @@ test('doesGlobMatch: a star is any text, all else is itself', () => {
   expect(doesGlobMatch('a.c', 'abc')).toBe(false);
   expect(doesGlobMatch('*', '')).toBe(true);
 });
+
+test('analyze: a rule that hands over to a VirtualService which is not there, or is no delegate', async () => {
+  const root = `apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: { name: root }
+spec:
+  hosts: [app.com]
+  http:
+  - match: [{ uri: { prefix: /a } }]
+    delegate: { name: v }
+  - delegate: { name: gone, namespace: shop }`;
+  expect(await lines([service('a'), routeTo('a'), root])).toEqual([
+    'Error [IST0101] (VirtualService default/root in.yaml:21) delegate VirtualService (one without hosts) not found: "default/v"',
+    'Error [IST0101] (VirtualService default/root in.yaml:22) delegate VirtualService not found: "shop/gone"',
+  ]);
+  const delegate = (name: string, owner: string): string => `apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: { name: ${name}, namespace: ${owner} }
+spec:
+  http:
+  - route: [{ destination: { host: a.default.svc.cluster.local } }]`;
+  expect(await lines([service('a'), delegate('v', 'default'), delegate('gone', 'shop'), root])).toEqual([]);
+});

@@ -7,6 +7,7 @@ import { meshNetworks, multiClusterServices } from './analyzers/clusters.ts';
 import { conditions } from './analyzers/conditions.ts';
 import { conflictingGateways } from './analyzers/conflicting-gateways.ts';
 import { applicationUid, multipleServices } from './analyzers/deployments.ts';
+import { delegates } from './analyzers/delegates.ts';
 import { deprecation } from './analyzers/deprecation.ts';
 import { caCertificates, destinationRuleHosts } from './analyzers/destination-rules.ts';
 import { envoyPatches } from './analyzers/envoy-filters.ts';
@@ -41,6 +42,7 @@ export const defaultAnalyzers: readonly Analyzer[] = [
   conflictingGateways,
   conflictingMeshHosts,
   crdVersions,
+  delegates,
   deprecation,
   destinationHosts,
   destinationRuleHosts,

@@ -236,7 +236,7 @@ export const says = {
     'ConflictingGateways',
     'Error',
     (gateways: string, selector: string, port: string, hosts: string) =>
-      `the gateways ${gateways} serve the same hosts on port ${port} (selector ${quoted(selector)}, hosts ${hosts})`,
+      `the ${gateways.includes(',') ? `gateways ${gateways} serve` : `gateway ${gateways} serves`} the same hosts on port ${port} (selector ${quoted(selector)}, hosts ${hosts})`,
   ),
   imageAutoWithoutInjectionWarning: define(
     'IST0146',

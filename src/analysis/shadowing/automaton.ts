@@ -23,6 +23,19 @@ export interface Automaton {
 const statesMax = 1500;
 /** Pairs of states that one question may look at. */
 const pairsMax = 10_000;
+/** States that all questions of one run may touch, a few seconds: thousands of expressions make millions of pairs. */
+const touchedMax = 10_000_000;
+let touched = 0;
+
+/** Whether the run has had its share: nothing more is told. */
+export function mayNotAsk(): boolean {
+  return touched > touchedMax;
+}
+
+/** A new run begins: it has the whole of `touchedMax` before it. */
+export function startQuestions(): void {
+  touched = 0;
+}
 
 export const anyText: RegexNode = {
   kind: 'repeat',
@@ -36,11 +49,13 @@ export function buildAutomaton(node: RegexNode): Automaton | undefined {
   const builder = new Builder();
   const start = builder.state();
   const end = builder.add(node, start);
+  touched += builder.edges.length;
   return builder.isTooLarge ? undefined : { edges: builder.edges, jumps: builder.jumps, start, end };
 }
 
 /** Whether every text of `inner` is one of `outer`; undefined where that would take too long to tell. */
 export function isPartOf(inner: Automaton, outer: Automaton): boolean | undefined {
+  touched += inner.edges.length + outer.edges.length;
   const samples = samplesOf(inner, outer);
   return search(
     inner,
@@ -53,6 +68,7 @@ export function isPartOf(inner: Automaton, outer: Automaton): boolean | undefine
 
 /** Whether no text is in both; undefined where that would take too long to tell. */
 export function areDisjoint(a: Automaton, b: Automaton): boolean | undefined {
+  touched += a.edges.length + b.edges.length;
   const samples = samplesOf(a, b);
   return search(a, b, samples, (isEnd, states) => isEnd && states.has(b.end), false);
 }
@@ -137,6 +153,7 @@ function search(
   const open: { readonly state: number; readonly others: ReadonlySet<number> }[] = [];
   const visit = (state: number, others: ReadonlySet<number>): void => {
     if (others.size === 0 && !withDeadEnds) return;
+    touched += 1 + others.size;
     const key = `${state}/${[...others].sort((x, y) => x - y).join(',')}`;
     if (seen.has(key)) return;
     seen.add(key);
@@ -144,7 +161,7 @@ function search(
   };
   visit(a.start, closure(b, [b.start]));
   for (let pair = open.pop(); pair !== undefined; pair = open.pop()) {
-    if (seen.size > pairsMax) return undefined;
+    if (seen.size > pairsMax || touched > touchedMax) return undefined;
     const { state, others } = pair;
     if (isBad(state === a.end, others)) return false;
     for (const next of a.jumps[state] ?? []) visit(next, others);
@@ -165,6 +182,7 @@ function search(
 
 function step(automaton: Automaton, states: ReadonlySet<number>, character: number): ReadonlySet<number> {
   const next: number[] = [];
+  touched += states.size;
   for (const state of states)
     for (const { set, to } of automaton.edges[state] ?? []) if (has(set, character)) next.push(to);
   return closure(automaton, next);

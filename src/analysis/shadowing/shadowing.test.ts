@@ -249,3 +249,16 @@ test('shadowing: a gateway leaves out a match of which one name is taken', () =>
     '9: tls[1] is never used: tls[0].match[0] (in.yaml:8) takes all of its connections first',
   ]);
 });
+
+test('shadowing: two thousand expressions are compared within bounds, and the next run has its own', () => {
+  const rules = Array.from(
+    { length: 2000 },
+    (_, index) => `{ uri: { regex: '/(a|b)*a(a|b){${index % 40}}x${index}.*' } }`,
+  );
+  const start = performance.now();
+  // The fourth and the forty-fourth, and so on, as far as the bound lets it look.
+  expect(said(http(...rules)).length).toBeLessThan(50);
+  // Without a bound this takes minutes.
+  expect(performance.now() - start).toBeLessThan(30_000);
+  expect(said(http('{ uri: { regex: "/a.*" } }', '{ uri: { regex: "/ab.*" } }'))).toHaveLength(1);
+}, 60_000);

@@ -1,6 +1,6 @@
 // StringMatches as sets of texts: whether one takes everything that another takes.
 import type { Automaton } from './automaton.ts';
-import { anyText, areDisjoint, buildAutomaton, isPartOf } from './automaton.ts';
+import { anyText, areDisjoint, buildAutomaton, isPartOf, mayNotAsk } from './automaton.ts';
 import { charSet } from './char-set.ts';
 import type { RegexNode } from './regex-parser.ts';
 import { parseRegex } from './regex-parser.ts';
@@ -37,6 +37,7 @@ function ask(
   b: TextMatch,
   question: (a: Automaton, b: Automaton) => boolean | undefined,
 ): boolean {
+  if (mayNotAsk()) return false;
   const first = automatonOf(a);
   const second = first === undefined ? undefined : automatonOf(b);
   return first !== undefined && second !== undefined && question(first, second) === true;
