@@ -4,6 +4,7 @@ import type { Config, ServiceEntryConfig } from '../config/config.ts';
 import type { EndpointSlice, KubeEndpoints, ObjectReference } from '../config/kube-types.ts';
 import type { Endpoint, Health, Service, ServicePort } from '../model/service.ts';
 import { labelsMatch } from '../model/labels.ts';
+import { keepsSessions } from '../model/service.ts';
 import type { PlaceOptions, Workload } from './workload.ts';
 import { addressOnlyWorkload, workloadOfInlineEntry } from './workload.ts';
 
@@ -15,8 +16,8 @@ export interface PodLookup {
 
 /**
  * The endpoints of a service with a selector, as Kubernetes' endpoint controller would list them:
- * workloads of its namespace that carry the labels; terminating ones are out at once, unready ones are
- * UNHEALTHY unless the service publishes them.
+ * workloads of its namespace that carry the labels; terminating ones are out at once, or DRAINING if the
+ * service's clients have sessions with them; unready ones are UNHEALTHY unless the service publishes them.
  */
 export function endpointsOfSelected(service: Service, workloads: readonly Workload[]): readonly Endpoint[] {
   const { selector } = service;
@@ -24,11 +25,14 @@ export function endpointsOfSelected(service: Service, workloads: readonly Worklo
   const takesNames = service.resolution === 'dns' || service.resolution === 'dns-round-robin';
   return workloads.flatMap((workload) => {
     const [address, ...others] = workload.addresses;
-    if (address === undefined || workload.terminating || workload.namespace !== service.namespace) return [];
+    if (address === undefined || workload.namespace !== service.namespace) return [];
+    const drains = workload.terminating && workload.ready && keepsSessions(service);
+    if (workload.terminating && !drains) return [];
     // Only a DNS ServiceEntry can reach what has no IP address; a gateway what has none at all.
     if (isIP(address) === 0 && !takesNames && address !== '' && !address.startsWith('unix://')) return [];
     if (!labelsMatch(selector, workload.labels)) return [];
-    const health = workload.ready || service.publishNotReady ? 'HEALTHY' : 'UNHEALTHY';
+    const isWell = workload.ready || service.publishNotReady;
+    const health = drains ? 'DRAINING' : isWell ? 'HEALTHY' : 'UNHEALTHY';
     return endpointsOfPorts(service, workload, address, health).map((endpoint) =>
       others.length === 0 ? endpoint : { ...endpoint, otherAddresses: others },
     );
@@ -73,11 +77,14 @@ export function endpointsOfSlices(
     if (spec.addressType === 'FQDN') return [];
     return (spec.endpoints ?? []).flatMap(({ addresses, conditions, targetRef }) => {
       const ready = conditions?.ready !== false;
-      if (!ready && conditions?.terminating === true) return [];
+      const terminates = !ready && conditions?.terminating === true;
+      const drains = terminates && conditions.serving !== false && keepsSessions(service);
+      if (terminates && !drains) return [];
       return addresses.flatMap((address) => {
         const workload = workloadAt(namespace, address, targetRef, pods, options);
-        if (workload === undefined || workload.terminating) return [];
-        const health = ready || service.publishNotReady ? 'HEALTHY' : 'UNHEALTHY';
+        if (workload === undefined || (workload.terminating && !drains)) return [];
+        const isWell = ready || service.publishNotReady;
+        const health = drains ? 'DRAINING' : isWell ? 'HEALTHY' : 'UNHEALTHY';
         return (spec.ports ?? []).flatMap((port) =>
           namedEndpoint(service, workload, address, port.name ?? '', port.port, health),
         );

@@ -7,12 +7,14 @@ import {
   ClusterSchema,
 } from '../../api/gen/envoy/config/cluster/v3/cluster_pb.js';
 import { ClusterConfigSchema } from '../../api/gen/envoy/extensions/clusters/dynamic_forward_proxy/v3/cluster_pb.js';
+import { HealthStatus } from '../../api/gen/envoy/config/core/v3/health_check_pb.js';
 import { ApiVersion } from '../../api/gen/envoy/config/core/v3/config_source_pb.js';
 import {
   allowAnyDynamicDnsCluster,
   blackHoleCluster,
   dnsSrvClusterName,
   formatClusterName,
+  inboundClusterName,
   inboundPassthroughCluster,
   passthroughCluster,
 } from '../../model/cluster-name.ts';
@@ -33,6 +35,7 @@ import type {
   ServiceIdentity,
   UpstreamSecurity,
 } from './cluster-input.ts';
+import { addDnsJitter } from './dns-jitter.ts';
 import { httpProtocolOptions, passthroughProtocolOptions, speaksHttp2 } from './http-options.ts';
 import { metadataExchangeFilter } from './metadata-exchange.ts';
 import type { ClusterInit } from './traffic-policy.ts';
@@ -63,11 +66,6 @@ export function buildCluster(input: ClusterInput): Built<typeof ClusterSchema> {
   }
 }
 
-/** `inbound|8080||`: only the port, so that a change of Services does not cut connections. */
-export function inboundClusterName(port: number): string {
-  return formatClusterName({ direction: 'inbound', servicePort: port, subset: '', hostname: '' });
-}
-
 function buildOutbound(input: OutboundClusterInput): Built<typeof ClusterSchema> {
   const name = input.isSniDnat ? dnsSrvClusterName(input.name) : formatClusterName(input.name);
   const { policy } = input.policy;
@@ -79,9 +77,9 @@ function buildOutbound(input: OutboundClusterInput): Built<typeof ClusterSchema>
     protocol: input.protocol,
     followsDownstream: input.followsDownstream,
     pool,
-    keepsCase: input.keepsCase,
     upgradePolicy: input.upgradePolicy,
     names,
+    keepsCase: input.keepsCase,
   };
   const isRaw = policy.tls?.mode !== 'SIMPLE' && policy.tls?.mode !== 'MUTUAL';
   const message = create(ClusterSchema, {
@@ -108,14 +106,24 @@ function buildOutbound(input: OutboundClusterInput): Built<typeof ClusterSchema>
       keepsAlpn: !isRaw,
     }),
   });
+  if (input.discovery === 'STRICT_DNS' || input.discovery === 'LOGICAL_DNS') addDnsJitter(message);
   return { name, message, provenance: outboundProvenance(input) };
 }
+
+/** Who has a session with an endpoint that is going away is still sent there. Source: Istio `buildOutboundClusters`. */
+const statusesOfSessions = [
+  HealthStatus.HEALTHY,
+  HealthStatus.DRAINING,
+  HealthStatus.UNKNOWN,
+  HealthStatus.DEGRADED,
+];
 
 /** Panic is off unless the user asks for it: unready endpoints are among those that Envoy knows. */
 function commonLbConfig(input: OutboundClusterInput): CommonLbConfig {
   const asked = input.policy.policy.outlierDetection?.minHealthPercent ?? 0;
   return {
     healthyPanicThreshold: { value: input.alwaysSendsUnready ? 0 : asked },
+    ...(input.keepsDraining ? { overrideHostStatus: { statuses: [...statusesOfSessions] } } : {}),
     ...localityConfig(input.localityLb),
   };
 }
@@ -144,12 +152,13 @@ function buildInbound(input: InboundClusterInput): Built<typeof ClusterSchema> {
     altStatName: `${input.statName ?? name};`,
     ...inboundDiscovery(input, name),
     ...connectionOptions(pool, input.defaults),
-    circuitBreakers: circuitBreakers(pool),
+    circuitBreakers: circuitBreakers(pool, input.policy.policy.retryBudget),
     commonLbConfig: {},
     typedExtensionProtocolOptions: httpProtocolOptions({
       protocol: input.protocol,
       followsDownstream: input.protocol === 'unsupported',
       pool,
+      keepsCase: input.keepsCase,
     }),
     ...(input.services.length === 0 && input.destinationRule === undefined
       ? {}
@@ -158,8 +167,9 @@ function buildInbound(input: InboundClusterInput): Built<typeof ClusterSchema> {
   const { origins } = input.policy;
   const provenance: Provenance[] = [{ at: '', origin: input.origin }];
   if (origins.connectionPool !== undefined)
-      keepsCase: input.keepsCase,
     provenance.push({ at: 'circuitBreakers', origin: origins.connectionPool });
+  if (origins.retryBudget !== undefined)
+    provenance.push({ at: 'circuitBreakers.thresholds[0].retryBudget', origin: origins.retryBudget });
   return { name, message, provenance };
 }
 

@@ -61,6 +61,8 @@ export interface OutboundClusterInput {
   readonly meshExternal: boolean;
   /** Whether unready endpoints are sent whatever the rule says, so that panic must stay off. */
   readonly alwaysSendsUnready: boolean;
+  /** Whether endpoints that are going away are sent, for the sessions that clients have with them. */
+  readonly keepsDraining: boolean;
   /** ORIGINAL_DST: the port to connect to where it is not the one that the client called. */
   readonly upstreamPort?: number;
   readonly policy: LayeredPolicy;
@@ -75,22 +77,22 @@ export interface OutboundClusterInput {
   readonly defaults: UpstreamDefaults;
   readonly dnsRefreshRateMs: number;
   readonly addressFamily: AddressFamily;
-  /** Whether the proxy has Istio's filter that tells upstreams of TCP connections who calls. */
-  readonly exchangesMetadata: boolean;
   /** Whether names of HTTP/1.1 headers are sent as they came. */
   readonly keepsCase: boolean;
+  /** Whether the proxy has Istio's filter that tells upstreams of TCP connections who calls. */
+  readonly exchangesMetadata: boolean;
 }
 
 export interface InboundClusterInput {
   readonly kind: 'inbound';
   /** The port that the cluster is named after. */
   readonly port: number;
+  readonly statName?: string;
   readonly protocol: Protocol;
   /** Services with the same service port that lead here, for metadata; empty where a Sidecar names a port of no service. */
-  readonly statName?: string;
   readonly services: readonly ServiceIdentity[];
   readonly origin: Origin;
-  /** Only its connectionPool counts on the receiving side. */
+  /** Only its connectionPool and retryBudget count on the receiving side. */
   readonly policy: LayeredPolicy;
   readonly destinationRule?: ConfigIdentity;
   /** Where the app listens, `unix://path` with port 0 among others. Absent: the connection's original destination. */
@@ -99,17 +101,17 @@ export interface InboundClusterInput {
   readonly bindsUpstream: boolean;
   readonly defaults: UpstreamDefaults;
   readonly addressFamily: AddressFamily;
+  readonly keepsCase: boolean;
 }
 
-  readonly keepsCase: boolean;
 /** The clusters that every proxy has, whatever there is in the mesh. */
 export interface BuiltInClusterInput {
   readonly kind: 'black-hole' | 'passthrough' | 'inbound-passthrough' | 'allow-any-dynamic-dns';
   readonly defaults: UpstreamDefaults;
   readonly addressFamily: AddressFamily;
+  readonly keepsCase: boolean;
   readonly exchangesMetadata: boolean;
   /** allow-any-dynamic-dns: MeshConfig.outboundTrafficPolicy.tls. */
-  readonly keepsCase: boolean;
   readonly security?: UpstreamSecurity;
 }
 

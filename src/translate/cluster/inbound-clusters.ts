@@ -11,10 +11,10 @@ import { sidecarOf } from '../scope.ts';
 import type { IngressPort } from '../sidecar-ingress.ts';
 import { ingressPorts } from '../sidecar-ingress.ts';
 import { originOf } from '../../config/config.ts';
+import { inboundClusterName } from '../../model/cluster-name.ts';
 import type { Service } from '../../model/service.ts';
-import type { World } from '../world.ts';
 import { statName, unregistered } from '../stat-name.ts';
-import { inboundClusterName } from './build-cluster.ts';
+import type { World } from '../world.ts';
 import type { InboundClusterInput, ServiceIdentity } from './cluster-input.ts';
 import { addressFamilyOf } from './cluster-input.ts';
 import { identityOfRule, identityOfService, upstreamDefaults } from './outbound-clusters.ts';
@@ -103,8 +103,8 @@ function ofIngress(world: World, scope: ProxyScope, ingress: IngressPort): Inbou
 }
 
 /**
- * The connection pool of the service's DestinationRule counts here, too: what clients may send at once, the
- * receiver must take. A pool of the Sidecar, the port's before the workload's, replaces it.
+ * The connection pool and the retry budget of the service's DestinationRule count here, too: what clients may send at
+ * once, the receiver must take. A pool of the Sidecar, the port's before the workload's, replaces it.
  * Source: Istio `buildInboundCluster`.
  */
 function receivedPolicy(
@@ -125,6 +125,7 @@ function receivedPolicy(
   const sidecar = sidecarOf(world, scope);
   const own = ingress?.connectionPool ?? sidecar?.spec.inboundConnectionPool;
   const connectionPool = own ?? policy.connectionPool;
+  const { retryBudget } = policy;
   const origin =
     own === undefined
       ? origins.connectionPool
@@ -135,8 +136,14 @@ function receivedPolicy(
           : ingress.origin;
   return {
     policy: {
-      policy: connectionPool === undefined ? {} : { connectionPool },
-      origins: origin === undefined ? {} : { connectionPool: origin },
+      policy: {
+        ...(connectionPool === undefined ? {} : { connectionPool }),
+        ...(retryBudget === undefined ? {} : { retryBudget }),
+      },
+      origins: {
+        ...(origin === undefined ? {} : { connectionPool: origin }),
+        ...(origins.retryBudget === undefined ? {} : { retryBudget: origins.retryBudget }),
+      },
     },
     ...(rule?.trafficPolicy === undefined ? {} : { destinationRule: identityOfRule(rule) }),
   };

@@ -6,19 +6,19 @@ import {
   parseClusterName,
   parseDnsSrvClusterName,
 } from '../../model/cluster-name.ts';
-import { isWildcard } from '../../model/hostname.ts';
 import type { ProxyType } from '../../model/proxy-node.ts';
 import type { Service, ServicePort } from '../../model/service.ts';
+import { isDynamicDns, keepsSessions } from '../../model/service.ts';
 import type { EffectiveDestinationRule, LayeredPolicy, Subset } from '../destination-rule.ts';
 import { destinationRuleFor, layerPolicy } from '../destination-rule.ts';
 import { clusterEndpoints } from '../endpoint/cluster-endpoints.ts';
 import { localityLbOf } from '../endpoint/locality-lb.ts';
 import type { ConfigIdentity } from '../proto-values.ts';
-import type { ProxyScope } from '../resource.ts';
 import { proxyHeadersOf } from '../proxy-headers.ts';
+import type { ProxyScope } from '../resource.ts';
 import { visibleService, visibleServices } from '../scope.ts';
-import type { World } from '../world.ts';
 import { statName } from '../stat-name.ts';
+import type { World } from '../world.ts';
 import type { Discovery, OutboundClusterInput, ServiceIdentity, UpstreamDefaults } from './cluster-input.ts';
 import { addressFamilyOf } from './cluster-input.ts';
 import { exchangesMetadata } from './metadata-exchange.ts';
@@ -86,7 +86,6 @@ export function outboundClusterInput(
   const mesh = world.meshConfig();
   const security = isSniDnat ? undefined : upstreamSecurity(world, scope, target);
   const localityLb = localityLbOf(scope.node, service, policy, mesh);
-  return {
   const ownStatName = statName(mesh.outboundClusterStatName, {
     service,
     subset: subset?.name ?? '',
@@ -95,11 +94,12 @@ export function outboundClusterInput(
     // Endpoints of one port may differ in it.
     targetPort: 0,
   });
+  return {
     kind: 'outbound',
     name: target.name,
     isSniDnat,
-    discovery,
     ...(ownStatName === undefined ? {} : { statName: ownStatName }),
+    discovery,
     protocol: port.protocol,
     followsDownstream: scope.node.type === 'sidecar' && port.protocol === 'unsupported',
     upgradePolicy: mesh.h2UpgradePolicy,
@@ -107,7 +107,9 @@ export function outboundClusterInput(
     serviceOrigin: service.origin,
     meshExternal: service.meshExternal,
     alwaysSendsUnready: service.trafficDistribution !== undefined,
-    ...(discovery === 'ORIGINAL_DST' && service.registry === 'External' && typeof port.targetPort === 'number'
+    // The whole service's cluster alone, as in Istio.
+    keepsDraining: subset === undefined && !isSniDnat && keepsSessions(service),
+    ...(discovery === 'ORIGINAL_DST' && hasPortOverride(service) && typeof port.targetPort === 'number'
       ? { upstreamPort: port.targetPort }
       : {}),
     policy,
@@ -120,10 +122,10 @@ export function outboundClusterInput(
     defaults: upstreamDefaults(world),
     dnsRefreshRateMs: mesh.dnsRefreshRateMs,
     addressFamily: addressFamilyOf(scope.node.ipAddresses),
+    keepsCase: proxyHeadersOf(world, scope).keepsCase,
     exchangesMetadata: exchangesMetadata(scope),
   };
 }
-    keepsCase: proxyHeadersOf(world, scope).keepsCase,
 
 export function upstreamDefaults(world: World): UpstreamDefaults {
   const { connectTimeoutMs, tcpKeepalive, defaultTrafficPolicy } = world.meshConfig();
@@ -197,11 +199,6 @@ function targetOf(
   return { name, isSniDnat, service, port, subset, rule, policy, discovery };
 }
 
-/** A wildcard name is resolved when it is asked for; one that is no wildcard is a service like others. */
-function isDynamicDns({ resolution, hostname }: Service): boolean {
-  return resolution === 'dynamic-dns' && isWildcard(hostname);
-}
-
 function hasCluster(service: Service, port: ServicePort, isSniDnat: boolean): boolean {
   // An alias stands in its target's virtual host.
   if (port.protocol === 'UDP' || service.resolution === 'alias') return false;
@@ -227,6 +224,14 @@ function discoveryOf(proxyType: ProxyType, service: Service): Discovery {
     default:
       return service.resolution satisfies never;
   }
+}
+
+/**
+ * Connections go to where they went, but to another port: a ServiceEntry without resolution says so. One whose
+ * endpoints are known has the port at each of them. Source: Istio `PassthroughTargetPorts`.
+ */
+function hasPortOverride({ registry, resolution }: Service): boolean {
+  return registry === 'External' && resolution === 'passthrough';
 }
 
 function isDns(discovery: Discovery): boolean {

@@ -21,6 +21,20 @@ interface SocketJson {
   };
 }
 
+/** What of a TLS context the test of all modes looks at. */
+interface CommonTlsJson {
+  readonly commonTlsContext?: {
+    readonly tlsCertificateSdsSecretConfigs?: readonly { readonly name: string }[];
+    readonly alpnProtocols?: readonly string[];
+    readonly combinedValidationContext?: {
+      readonly defaultValidationContext?: {
+        readonly matchSubjectAltNames?: readonly { readonly exact: string }[];
+      };
+      readonly validationContextSdsSecretConfig?: { readonly name: string };
+    };
+  };
+}
+
 interface ClusterJson {
   readonly transportSocket?: SocketJson;
   readonly transportSocketMatches?: readonly {
@@ -132,6 +146,69 @@ test('DestinationRule tls: its server name and names come before those of the me
   });
   const named = clusterOf(service() + rule('tls: {mode: SIMPLE, sni: x}'), name);
   expect(named.typedExtensionProtocolOptions).toBeUndefined();
+});
+
+test('DestinationRule tls: each mode in full (C3.11)', () => {
+  const of = (tls: string, surroundings?: Surroundings, port = 'http') => {
+    const cluster = clusterOf(
+      service().replace('name: http', `name: ${port}`) + rule(`tls: {${tls}}`),
+      name,
+      surroundings,
+    );
+    const { commonTlsContext: common } = (cluster.transportSocket?.typedConfig ?? {}) as CommonTlsJson;
+    const {
+      defaultValidationContext: { matchSubjectAltNames = [] } = {},
+      validationContextSdsSecretConfig: root,
+    } = common?.combinedValidationContext ?? {};
+    const [options = {}] = Object.values(cluster.typedExtensionProtocolOptions ?? {});
+    return {
+      socket: cluster.transportSocket?.name ?? 'raw',
+      sni: cluster.transportSocket?.typedConfig.sni ?? '',
+      names: matchSubjectAltNames.map(({ exact }) => exact).join(),
+      certificates: (common?.tlsCertificateSdsSecretConfigs ?? []).map((secret) => secret.name).join(),
+      root: root?.name ?? 'unchecked',
+      alpn: (common?.alpnProtocols ?? []).join(),
+      automatic: options['upstreamHttpProtocolOptions'],
+    };
+  };
+  const tls = 'envoy.transport_sockets.tls';
+  expect(of('mode: DISABLE')).toMatchObject({ socket: 'raw', automatic: undefined });
+  expect(of('mode: SIMPLE')).toEqual({
+    ...{ socket: tls, sni: '', names: '', certificates: '', root: 'file-root:system', alpn: '' },
+    automatic: { autoSni: true, autoSanValidation: true },
+  });
+  const files = 'clientCertificate: /c, privateKey: /k, caCertificates: /ca';
+  expect(of(`mode: MUTUAL, ${files}, sni: x, subjectAltNames: [y, z]`)).toEqual({
+    ...{
+      socket: tls,
+      sni: 'x',
+      names: 'y,z',
+      certificates: 'file-cert:/c~/k',
+      root: 'file-root:/ca',
+      alpn: '',
+    },
+    automatic: undefined,
+  });
+  // Names of its own are what counts, whatever the request asked for.
+  expect(of('mode: SIMPLE, subjectAltNames: [y]').automatic).toEqual({ autoSni: true });
+  expect(of('mode: SIMPLE, insecureSkipVerify: true')).toMatchObject({
+    ...{ socket: tls, root: 'unchecked', automatic: { autoSni: true } },
+  });
+  expect(of('mode: SIMPLE', undefined, 'http2').alpn).toBe('h2');
+  const credential = 'mode: MUTUAL, credentialName: c';
+  expect(of(credential).socket).toBe('raw');
+  expect(of(credential, { proxy: { type: 'router' } })).toMatchObject({
+    ...{ socket: tls, certificates: 'kubernetes://c', root: 'kubernetes://c-cacert' },
+  });
+  const mutual = {
+    ...{ socket: tls, sni: 'outbound_.80_._.a.default.svc.cluster.local', names },
+    ...{ certificates: 'default', root: 'ROOTCA', alpn: 'istio-peer-exchange,istio', automatic: undefined },
+  };
+  expect(of('mode: ISTIO_MUTUAL')).toEqual(mutual);
+  expect(of('mode: ISTIO_MUTUAL', undefined, 'http2')).toEqual({
+    ...mutual,
+    alpn: 'istio-peer-exchange,istio,h2',
+  });
 });
 
 test('DestinationRule tls: a credential is for gateways and chosen workloads alone (partly C3.11)', () => {

@@ -16,7 +16,8 @@ import { throughGateways } from './networks.ts';
 /**
  * The endpoints of a cluster: of the service port, with the subset's labels, in the places that the proxy may
  * reach; those of other networks as those networks' gateways. Unready ones are sent as such, so that Envoy knows how many
- * there are, unless the user asks for a panic threshold: then Envoy would send requests to them. Their `tlsMode`
+ * there are, unless the user asks for a panic threshold: then Envoy would send requests to them. Draining ones are for
+ * services with sessions alone. Their `tlsMode`
  * says whether this proxy speaks mutual TLS to them. Source: Istio `EndpointBuilder.generate`.
  */
 export function clusterEndpoints(

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { chainLines, listenersOf } from '../../../test/support/translated.ts';
+import { chainLines, domainsOf, listenersOf, routesOf } from '../../../test/support/translated.ts';
 
 const service = (name: string, ports: string, spec = 'clusterIP: 10.0.0.1', age = '2020'): string => `
 apiVersion: v1
@@ -69,6 +69,24 @@ test('outboundListeners: a service without an address takes all addresses of its
     '{ hosts: [tcp.com], ports: [{ number: 9000, name: tcp, protocol: TCP }], resolution: DNS }',
   );
   expect(chains(tcp)).toEqual({ '0.0.0.0_9000': ['any -> outbound|9000||tcp.com'] });
+});
+
+test('outboundListeners: a ServiceEntry’s HTTP is a host of its port, its TCP has an address where DNS is captured (C8.02)', () => {
+  const ports = (protocol: string): string =>
+    `[{ number: 9000, name: ${protocol.toLowerCase()}, protocol: ${protocol} }]`;
+  const yaml = [
+    entry('h', `{ hosts: [http.com], ports: ${ports('HTTP')}, resolution: DNS }`),
+    entry('t', `{ hosts: [tcp.com], ports: ${ports('TCP').replace('9000', '9001')}, resolution: DNS }`),
+  ].join('\n---\n');
+  expect(domainsOf(routesOf(yaml, '9000'))['http.com:9000']).toEqual(['http.com', 'http.com.']);
+  expect(Object.keys(listenersOf(yaml))).toEqual(expect.arrayContaining(['0.0.0.0_9000', '0.0.0.0_9001']));
+  const captured = (ipAddresses: readonly string[]): string | undefined =>
+    Object.keys(listenersOf(yaml, { proxy: { dnsCapture: true, ipAddresses } })).find((name) =>
+      name.endsWith('_9001'),
+    );
+  expect(captured(['10.1.0.1'])).toMatch(/^240\.240\.\d+\.\d+_9001$/);
+  expect(captured(['fd00::1'])).toMatch(/^2001:2::[\da-f:]+_9001$/);
+  expect(chainLines(listenersOf(yaml)['0.0.0.0_9001'])).toEqual(['any -> outbound|9001||tcp.com']);
 });
 
 test('outboundListeners: TLS ports without an address are told apart by name (C6.03, C8.03)', () => {

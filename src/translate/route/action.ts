@@ -54,7 +54,7 @@ export function buildRouteAction(input: RuleRouteInput): RouteAction {
   const hashPolicy = hashPolicies(shares.map(({ index }) => input.hashes[index] ?? null));
   const retryPolicy = buildRetryPolicy(
     rule.retries ?? input.defaultRetries,
-    shares.length === 1 && hashPolicy.length > 0,
+    (rule.route ?? []).length === 1 && hashPolicy.length > 0,
   );
   const authority = hostRewriteOf(rule);
   return create(RouteActionSchema, {

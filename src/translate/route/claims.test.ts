@@ -1,5 +1,7 @@
 import { expect, test } from 'vitest';
+import { gatewayPod, routesOf } from '../../../test/support/translated.ts';
 import { messageToJson } from '../../api/any.ts';
+import { readText } from '../../config/reader.ts';
 import { RouteMatchSchema } from '../../api/gen/envoy/config/route/v3/route_components_pb.js';
 import { routingClaim } from './claims.ts';
 import { buildRouteMatch } from './match.ts';
@@ -45,4 +47,41 @@ test('buildRouteMatch: claims are asked of the token filter, headers of the requ
       { ...claim('sub'), value: value({ exact: 'root' }), invert: true },
     ],
   });
+});
+
+test('VirtualService: claims are matched at gateways, and refused in the mesh (C5.05)', () => {
+  const yaml = (gateways: string): string => `
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: { name: web, namespace: default }
+spec:
+  hosts: [a.com]
+  gateways: [${gateways}]
+  http:
+    - match: [{ headers: { '@request.auth.claims.group': { exact: admin } } }]
+      route: [{ destination: { host: web, port: { number: 80 } } }]
+---
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: { name: gw, namespace: default }
+spec:
+  selector: { istio: ingressgateway }
+  servers: [{ port: { number: 80, name: http, protocol: HTTP }, hosts: ['*'] }]
+`;
+  const complaints = (gateways: string): string =>
+    readText('a.yaml', yaml(gateways))
+      .diagnostics.map(({ message }) => message)
+      .join();
+  expect(complaints('mesh')).toContain('JWT claim based routing is only supported for gateways');
+  expect(complaints('gw')).toBe('');
+  const { virtualHosts } = routesOf(yaml('gw'), 'http.80', { proxy: gatewayPod }) as unknown as {
+    virtualHosts: readonly { routes: readonly { match: object }[] }[];
+  };
+  const [route] = virtualHosts[0]?.routes ?? [];
+  expect(route?.match).toMatchObject({
+    dynamicMetadata: [
+      { filter: 'envoy.filters.http.jwt_authn', path: [{ key: 'payload' }, { key: 'group' }] },
+    ],
+  });
+  expect(route?.match).not.toHaveProperty('headers');
 });
