@@ -83,6 +83,8 @@ const cases: readonly Case[] = [
   { name: 'per-try timeout', request: get('/try-timeout/slow') },
   { name: 'retries on 5xx (D6.07)', request: get('/retry/503') },
   { name: 'retries on connect failure (D6.07)', request: get('/retry-refused') },
+  { name: 'retries in other priorities (C5.10)', request: get('/tiers/others') },
+  { name: 'retries in the same priority', request: get('/tiers/same') },
   { name: 'no retry on plain 500 (A6.09)', request: get('/retry-default/500') },
   { name: 'redirect (D4.07)', request: get('/redirect?x=1') },
   { name: 'redirect with path and port', request: get('/redirect-path/a?x=1') },
@@ -547,6 +549,14 @@ function bootstrap(port: number, accessLog: string): string {
     route('/retry/', to('backend', 'retry_policy: {retry_on: 5xx, num_retries: 2}')),
     route('/retry-refused', to('refused', 'retry_policy: {retry_on: connect-failure, num_retries: 2}')),
     route(
+      '/tiers/others',
+      to(
+        'tiers',
+        'retry_policy: {retry_on: connect-failure, num_retries: 2, retry_priority: {name: envoy.retry_priorities.previous_priorities, typed_config: {"@type": type.googleapis.com/envoy.extensions.retry.priority.previous_priorities.v3.PreviousPrioritiesConfig, update_frequency: 2}}}',
+      ),
+    ),
+    route('/tiers/same', to('tiers', 'retry_policy: {retry_on: connect-failure, num_retries: 2}')),
+    route(
       '/retry-default',
       to(
         'backend',
@@ -637,6 +647,14 @@ static_resources:
   listeners:${listener('sidecar', { use_remote_address: false })}${listener('gateway', { use_remote_address: true, normalize_path: true, server_name: 'istio-envoy', proxy_100_continue: true })}${listener('options', { use_remote_address: true, xff_num_trusted_hops: 1, via: 'fair', always_set_request_id_in_response: true, preserve_external_request_id: true, server_header_transformation: 'APPEND_IF_ABSENT', strip_any_host_port: true, strip_trailing_host_dot: true, merge_slashes: true, path_with_escaped_slashes_action: 'UNESCAPE_AND_REDIRECT', append_x_forwarded_port: true, common_http_protocol_options: { headers_with_underscores_action: 'DROP_HEADER' } })}${listener('internal', { use_remote_address: true, internal_address_config: { cidr_ranges: [{ address_prefix: '127.0.0.0', prefix_len: 8 }] } })}${listener('old', { http_protocol_options: { accept_http_10: true, default_host_for_http_10: 'test.example' }, path_with_escaped_slashes_action: 'REJECT_REQUEST', common_http_protocol_options: { headers_with_underscores_action: 'REJECT_REQUEST' } })}
   clusters:
   - {name: original, type: ORIGINAL_DST, lb_policy: CLUSTER_PROVIDED, connect_timeout: 1s}
+  - name: tiers
+    type: STATIC
+    connect_timeout: 1s
+    load_assignment:
+      cluster_name: tiers
+      endpoints:
+      - {lb_endpoints: [{endpoint: {address: {socket_address: {address: 127.0.0.1, port_value: ${ports.refused}}}}}]}
+      - {priority: 1, lb_endpoints: [{endpoint: {address: {socket_address: {address: 127.0.0.1, port_value: ${ports.backend}}}}}]}
   - {name: empty, type: STATIC, load_assignment: {cluster_name: empty}}
   - {name: backend, type: STATIC, connect_timeout: 1s, load_assignment: {cluster_name: backend, endpoints: [{lb_endpoints: [{endpoint: {address: {socket_address: {address: 127.0.0.1, port_value: ${ports.backend}}}}}]}]}}
   - {name: refused, type: STATIC, connect_timeout: 1s, load_assignment: {cluster_name: refused, endpoints: [{lb_endpoints: [{endpoint: {address: {socket_address: {address: 127.0.0.1, port_value: ${ports.refused}}}}}]}]}}

@@ -14,6 +14,8 @@ import {
   RouteActionSchema,
   WeightedCluster_ClusterWeightSchema,
 } from '../../api/gen/envoy/config/route/v3/route_components_pb.js';
+import { PreviousPrioritiesConfigSchema } from '../../api/gen/envoy/extensions/retry/priority/previous_priorities/v3/previous_priorities_config_pb.js';
+import { unpackAs } from '../../api/any.ts';
 import { RoutingPriority } from '../../api/gen/envoy/config/core/v3/base_pb.js';
 import { ConfigError, unknownEnum } from '../config-error.ts';
 import { runtimeFractionOf } from '../matchers/fraction.ts';
@@ -309,12 +311,6 @@ function compileRetry(policy: RetryPolicy, field: string): RetrySettings {
       `${predicate.name} is not supported; envoy.retry_host_predicates.previous_hosts is`,
     );
   }
-  if (policy.retryPriority !== undefined) {
-    throw new ConfigError(
-      `${field}.retry_priority`,
-      'is not supported; retries use the priorities of the load balancer',
-    );
-  }
   const baseMs = durationMs(policy.retryBackOff?.baseInterval, 25);
   return {
     conditions: parseRetryOn(policy.retryOn),
@@ -328,6 +324,7 @@ function compileRetry(policy: RetryPolicy, field: string): RetrySettings {
       compileHeaderMatcher(header, `${field}.retriable_request_headers[${index}]`),
     ),
     avoidTriedHosts: policy.retryHostPredicate.length > 0,
+    priorityUpdateFrequency: updateFrequency(policy, `${field}.retry_priority`),
     hostSelectionAttemptsMax: Math.max(1, Number(policy.hostSelectionRetryMaxAttempts)),
     backOffBaseMs: Math.max(1, baseMs),
     backOffMaxMs: durationMs(policy.retryBackOff?.maxInterval, baseMs * 10),
@@ -407,4 +404,17 @@ function notFoundStatus(action: RouteAction): number {
     default:
       throw unknownEnum('cluster_not_found_response_code', action.clusterNotFoundResponseCode);
   }
+}
+
+/** Of Envoy's retry priorities there is one: previous_priorities. */
+function updateFrequency({ retryPriority }: RetryPolicy, field: string): number {
+  if (retryPriority === undefined) return 0;
+  const config = unpackAs(retryPriority.configType.value, PreviousPrioritiesConfigSchema);
+  if (config === undefined)
+    throw new ConfigError(
+      field,
+      `${retryPriority.name} is not supported; envoy.retry_priorities.previous_priorities is`,
+    );
+  if (config.updateFrequency <= 0) throw new ConfigError(`${field}.update_frequency`, 'must be above 0');
+  return config.updateFrequency;
 }

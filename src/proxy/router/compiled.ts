@@ -139,6 +139,8 @@ export interface RetrySettings {
   readonly retriableHeaders: readonly RequestPredicate[];
   readonly retriableRequestHeaders: readonly RequestPredicate[];
   readonly avoidTriedHosts: boolean;
+  /** After so many attempts, and each time so many more, their priorities are avoided; 0: never. */
+  readonly priorityUpdateFrequency: number;
   readonly hostSelectionAttemptsMax: number;
   readonly backOffBaseMs: number;
   readonly backOffMaxMs: number;

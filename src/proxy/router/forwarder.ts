@@ -46,6 +46,9 @@ export class Forwarder implements ResponseHandler, PoolWaiter {
   #connection: HttpConnection | undefined;
   #host: Host | undefined;
   readonly #triedHosts: Host[] = [];
+  readonly #triedPriorities = new Set<number>();
+  /** Place in `triedHosts` from which priorities are counted. */
+  #prioritiesFrom = 0;
   #timeoutMs = 0;
   #tryTimeoutMs = 0;
   #requestComplete = false;
@@ -88,6 +91,8 @@ export class Forwarder implements ResponseHandler, PoolWaiter {
     this.#trailers = undefined;
     this.#attempts = 0;
     this.#triedHosts.length = 0;
+    this.#triedPriorities.clear();
+    this.#prioritiesFrom = 0;
     const timeouts = requestTimeouts(action, headers, isGrpcRequest(headers));
     this.#timeoutMs = timeouts.timeoutMs;
     this.#tryTimeoutMs = timeouts.tryTimeoutMs;
@@ -299,6 +304,18 @@ export class Forwarder implements ResponseHandler, PoolWaiter {
     this.#stream.finish(undefined);
   }
 
+  /**
+   * The priorities of the hosts that were tried, brought up to date after every `updateFrequency` attempts;
+   * undefined where none is to be avoided. Source: Envoy, previous_priorities.
+   */
+  #prioritiesToAvoid(updateFrequency: number): Set<number> | undefined {
+    if (updateFrequency === 0) return undefined;
+    const since = this.#triedHosts.slice(this.#prioritiesFrom);
+    if (since.length > 0 && since.length % updateFrequency === 0)
+      for (const { priority } of since) this.#triedPriorities.add(priority);
+    return this.#triedPriorities.size === 0 ? undefined : this.#triedPriorities;
+  }
+
   #attempt(): void {
     const stream = this.#stream;
     const cluster = this.#cluster;
@@ -306,11 +323,15 @@ export class Forwarder implements ResponseHandler, PoolWaiter {
     this.#attempts++;
     stream.info.attemptCount = this.#attempts;
     if (this.#attempts > 1) this.#renewHeaders();
+    const triedPriorities = this.#prioritiesToAvoid(action.retry?.priorityUpdateFrequency ?? 0);
     const host = cluster.pickHost({
       destination: stream.connection.destination,
       triedHosts: action.retry?.avoidTriedHosts === true ? this.#triedHosts : undefined,
       avoidAttempts: action.retry?.hostSelectionAttemptsMax,
+      triedPriorities,
     });
+    // All of them were tried: from here on they are counted anew.
+    if (triedPriorities?.size === 0) this.#prioritiesFrom = this.#triedHosts.length;
     if (host === undefined) {
       cluster.stats.upstream_cx_none_healthy.inc();
       cluster.stats.response(503);
@@ -319,7 +340,8 @@ export class Forwarder implements ResponseHandler, PoolWaiter {
       return;
     }
     this.#host = host;
-    if (action.retry?.avoidTriedHosts === true) this.#triedHosts.push(host);
+    const { avoidTriedHosts = false, priorityUpdateFrequency = 0 } = action.retry ?? {};
+    if (avoidTriedHosts || priorityUpdateFrequency > 0) this.#triedHosts.push(host);
     this.#state = 'waiting';
     const pool = cluster.poolOf(host, action.highPriority);
     this.#pool = pool;

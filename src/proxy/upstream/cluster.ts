@@ -41,6 +41,8 @@ export interface PickContext {
   /** Hosts that a retry should avoid; tried up to `avoidAttempts` times. */
   readonly triedHosts?: readonly Host[] | undefined;
   readonly avoidAttempts?: number | undefined;
+  /** Priorities that were tried; where the others have nobody, they are forgotten. */
+  readonly triedPriorities?: Set<number> | undefined;
 }
 
 export type TcpFailure = 'no_healthy_host' | 'overflow' | 'connect_failure' | 'connect_timeout';
@@ -160,14 +162,22 @@ export class UpstreamCluster {
   /** The next host by the cluster's policy; undefined when there is none that may be used. */
   pickHost(context: PickContext): Host | undefined {
     if (this.#settings.originalDestination) return this.#destinationHost(context.destination);
-    let host = this.#balancer.pick();
+    let host = this.#pick(context.triedPriorities);
     const tried = context.triedHosts;
     if (tried === undefined || tried.length === 0) return host;
     for (let attempt = 0; attempt < (context.avoidAttempts ?? 1); attempt++) {
       if (host === undefined || !tried.includes(host)) break;
-      host = this.#balancer.pick();
+      host = this.#pick(context.triedPriorities);
     }
     return host;
+  }
+
+  #pick(triedPriorities: Set<number> | undefined): Host | undefined {
+    if (triedPriorities === undefined || triedPriorities.size === 0) return this.#balancer.pick();
+    const host = this.#balancer.pickOutside(triedPriorities);
+    if (host !== undefined) return host;
+    triedPriorities.clear();
+    return this.#balancer.pick();
   }
 
   /** The keep-alive connections to `host` for requests of a routing priority. */

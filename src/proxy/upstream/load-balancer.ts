@@ -28,12 +28,19 @@ export class LoadBalancer {
   /** Cumulative share of each level, out of 100; the healthy and then the degraded hosts of all levels. */
   #loads: readonly { readonly level: Level; readonly degraded: boolean; readonly upTo: number }[] = [];
   #singlePicker: (() => Host | undefined) | undefined;
+  #hosts: readonly Host[] = [];
+  #overprovisioningPercent = 0;
+  /** Balancers over some priorities only, for retries; by the numbers of those left out. */
+  readonly #partial = new Map<string, LoadBalancer>();
 
   constructor(options: BalancingOptions) {
     this.#options = options;
   }
 
   rebuild(hosts: readonly Host[], overprovisioningPercent: number): void {
+    this.#hosts = hosts;
+    this.#overprovisioningPercent = overprovisioningPercent;
+    this.#partial.clear();
     const priorities = [...new Set(hosts.map((host) => host.priority))].sort((a, b) => a - b);
     this.#levels = priorities.map(
       (priority) =>
@@ -59,6 +66,23 @@ export class LoadBalancer {
     for (const load of this.#loads) if (point < load.upTo) return load.level.pick(load.degraded);
     const last = this.#loads.at(-1)!;
     return last.level.pick(last.degraded);
+  }
+
+  /** As `pick`, from the other priorities; undefined where none of them has a host that is well. */
+  pickOutside(excluded: ReadonlySet<number>): Host | undefined {
+    const key = [...excluded].sort((a, b) => a - b).join();
+    let partial = this.#partial.get(key);
+    if (partial === undefined) {
+      partial = new LoadBalancer(this.#options);
+      partial.rebuild(
+        this.#hosts.filter(({ priority }) => !excluded.has(priority)),
+        this.#overprovisioningPercent,
+      );
+      this.#partial.set(key, partial);
+    }
+    return partial.#levels.some(({ healthy, degraded }) => healthy.length + degraded.length > 0)
+      ? partial.pick()
+      : undefined;
   }
 }
 
