@@ -78,7 +78,7 @@ export const defaultAnalyzers: readonly Analyzer[] = [
 ];
 
 /** Those that run only when they are asked for by name. */
-export const otherAnalyzers: readonly Analyzer[] = [alphaAnnotations];
+const otherAnalyzers: readonly Analyzer[] = [alphaAnnotations];
 
 export function allAnalyzers(): readonly Analyzer[] {
   return [...defaultAnalyzers, ...otherAnalyzers].sort((a, b) => (a.name < b.name ? -1 : 1));

@@ -11,7 +11,6 @@ import type {
   SidecarSpec,
   VirtualServiceSpec,
   WorkloadEntrySpec,
-  WorkloadGroupSpec,
 } from '../api/gen/istio-types.js';
 
 /** A place in a text; line and column count from 1. */
@@ -72,7 +71,6 @@ export type SidecarConfig = Config<SidecarSpec>;
 export type EnvoyFilterConfig = Config<EnvoyFilterSpec>;
 export type PeerAuthenticationConfig = Config<PeerAuthenticationSpec>;
 export type ProxyConfigConfig = Config<ProxyConfigSpec>;
-export type WorkloadGroupConfig = Config<WorkloadGroupSpec>;
 
 /**
  * The name by which we know a kind: Kubernetes' own. Two groups have a Gateway: that of the Gateway API is

@@ -112,14 +112,14 @@ export function isDnsSubdomain(text: string): boolean {
 }
 
 /** A label's name: an optional DNS prefix and `/`, then up to 63 characters. */
-export function isQualifiedName(text: string): boolean {
+function isQualifiedName(text: string): boolean {
   const slash = text.indexOf('/');
   if (slash >= 0 && !isDnsSubdomain(text.slice(0, slash))) return false;
   const name = text.slice(slash + 1);
   return name.length <= 63 && /^[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$/.test(name);
 }
 
-export function isLabelValue(text: string): boolean {
+function isLabelValue(text: string): boolean {
   return text.length <= 63 && /^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$/.test(text);
 }
 

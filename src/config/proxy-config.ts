@@ -11,7 +11,7 @@ import type { Checker } from './semantic/checker.ts';
 import { parseDocument } from './yaml-document.ts';
 
 /** The pod annotation that holds a ProxyConfig, in YAML or JSON, of MeshConfig's form. */
-export const proxyConfigAnnotation = 'proxy.istio.io/config';
+const proxyConfigAnnotation = 'proxy.istio.io/config';
 
 /** Settings over others; what is absent says nothing. */
 export type ProxySettings = Partial<ProxyConfig> & {

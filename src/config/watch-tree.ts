@@ -22,17 +22,17 @@ interface WatchedDirectory {
 }
 
 /** Files in one tree; more are left out, so that a mistaken path (`/`) does not take the machine. */
-export const filesMax = 50_000;
+const filesMax = 50_000;
 const depthMax = 32;
 const extensions = new Set(['.yaml', '.yml', '.json']);
 
 /** Whether a name is that of configuration: `*.yaml`, `*.yml`, `*.json`, not hidden, no editor's copy. */
-export function isConfigFileName(name: string): boolean {
+function isConfigFileName(name: string): boolean {
   return !isIgnoredName(name) && extensions.has(extname(name).toLowerCase());
 }
 
 /** Hidden files, and what editors leave while they save: `.x.swp`, `x~`, `#x#`, `.#x`, `4913`, `x.tmp`. */
-export function isIgnoredName(name: string): boolean {
+function isIgnoredName(name: string): boolean {
   return (
     name.startsWith('.') ||
     name.endsWith('~') ||

@@ -16,7 +16,7 @@ export interface DocumentLimits {
   readonly aliasedMax: number;
 }
 
-export const defaultDocumentLimits: DocumentLimits = {
+const defaultDocumentLimits: DocumentLimits = {
   depthMax: 100,
   // `kubectl get -A -o yaml` prints one document: this is 8,000 VirtualServices of 70 lines, in about 2 GB.
   tokensMax: 5_000_000,

@@ -110,7 +110,7 @@ function arrivingListener(
   return failureAt(pass, 'listener', reason, { status: 503, flag: 'UF' });
 }
 
-export function withoutProxy(destination: string, transport: Transport, note: string): Hop {
+function withoutProxy(destination: string, transport: Transport, note: string): Hop {
   return {
     side: 'none',
     proxy: null,

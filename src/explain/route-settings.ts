@@ -139,7 +139,7 @@ function conditionText({ headers }: HTTPFault): string {
   return headers.map((header) => describeHeader(header)).join(' and ');
 }
 
-export function retryText(retry: RetryPolicy): string {
+function retryText(retry: RetryPolicy): string {
   const times = retry.numRetries ?? 1;
   if (times === 0) return 'none';
   const codes = retry.retriableStatusCodes.join(',');

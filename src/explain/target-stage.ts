@@ -43,7 +43,7 @@ export async function explainTargets(
 }
 
 /** Whether `--pick` means this destination: its subset, its cluster, or its host. */
-export function isPicked(pick: string | undefined, cluster: string): boolean {
+function isPicked(pick: string | undefined, cluster: string): boolean {
   if (pick === undefined) return true;
   const name = parseClusterName(cluster);
   return (

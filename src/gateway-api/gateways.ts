@@ -56,7 +56,7 @@ export function isManaged({ spec: { addresses = [] } }: KubeGatewayConfig): bool
 }
 
 /** The Deployment and Service of a managed Gateway: `<name>-<class>`, unless an annotation says another. */
-export function managedName({ name, annotations, spec }: KubeGatewayConfig): string {
+function managedName({ name, annotations, spec }: KubeGatewayConfig): string {
   return annotations['gateway.istio.io/name-override'] ?? `${name}-${spec.gatewayClassName}`;
 }
 

@@ -3,7 +3,7 @@ import type { IngressClassConfig, IngressConfig } from '../config/ingress-types.
 import type { MeshConfig } from '../config/mesh-config.ts';
 
 /** The controller that an IngressClass of ours names. */
-export const ingressController = 'istio.io/ingress-controller';
+const ingressController = 'istio.io/ingress-controller';
 
 const classAnnotation = 'kubernetes.io/ingress.class';
 

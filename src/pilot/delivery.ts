@@ -67,7 +67,7 @@ export interface HeldResource {
 }
 
 /** The order of a push (B4.05). */
-export const deliveryOrder: readonly string[] = [
+const deliveryOrder: readonly string[] = [
   typeUrls.cluster,
   typeUrls.endpoint,
   typeUrls.listener,

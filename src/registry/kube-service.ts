@@ -87,7 +87,7 @@ export interface AddressRange {
 }
 
 /** 10.96.0.0/12, which kubeadm gives to Services. */
-export const defaultServiceRange: AddressRange = { first: 0x0a600000, size: 1 << 20 };
+const defaultServiceRange: AddressRange = { first: 0x0a600000, size: 1 << 20 };
 
 /**
  * Virtual IPs for the Services named `namespace/name` in `keys`, none of them in `taken`. A Service's

@@ -13,7 +13,6 @@ import { visibleService } from './scope.ts';
 import type { World } from './world.ts';
 
 export type TrafficPolicy = NonNullable<DestinationRuleSpec['trafficPolicy']>;
-export type PortTrafficPolicy = NonNullable<TrafficPolicy['portLevelSettings']>[number];
 type WrittenPool = NonNullable<TrafficPolicy['connectionPool']>;
 /** http2KeepAlive is newer than the package of types. */
 export type ConnectionPool = Omit<WrittenPool, 'http'> & {

@@ -14,7 +14,7 @@ import {
 import { parseDurationNs } from '../model/duration.ts';
 
 /** `nanoseconds` may have no fraction. */
-export function durationOfNs(nanoseconds: number): Duration {
+function durationOfNs(nanoseconds: number): Duration {
   const seconds = Math.trunc(nanoseconds / 1e9);
   return create(DurationSchema, {
     seconds: BigInt(seconds),

@@ -36,7 +36,7 @@ export interface PatchedProxy {
 }
 
 /** The label by which a proxy is of a Gateway of the Gateway API: targetRefs name that. */
-export const gatewayNameLabel = 'gateway.networking.k8s.io/gateway-name';
+const gatewayNameLabel = 'gateway.networking.k8s.io/gateway-name';
 /** Istio's limit; longer expressions match no proxy. */
 export const proxyVersionLengthMax = 1024;
 

@@ -15,7 +15,7 @@ export interface HeaderOperations {
 }
 
 /** Longer patterns are refused (Istio does the same, for Envoy's bound on their compiled size). */
-export const regexLengthMax = 1024;
+const regexLengthMax = 1024;
 
 /** RE2's language, and nothing that JavaScript's RegExp would understand otherwise. */
 export function checkRegex(pattern: string, checker: Checker): void {
@@ -95,7 +95,7 @@ export function checkHeaderOperations(
 }
 
 /** No control characters; `%` starts a command (`%HOSTNAME%`) or is doubled. */
-export function checkHeaderValue(value: string, checker: Checker): void {
+function checkHeaderValue(value: string, checker: Checker): void {
   // oxlint-disable-next-line no-control-regex -- control characters are what is looked for
   if (/[\u0000-\u0008\u000A-\u001F\u007F]/.test(value))
     checker.error('a header value cannot hold control characters');

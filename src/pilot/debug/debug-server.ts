@@ -127,7 +127,7 @@ function isLocalHost(host: string | undefined): boolean {
 }
 
 /** `:15014`, `127.0.0.1:15014`, `[::1]:15014`. */
-export function splitAddress(address: string): { readonly host: string; readonly port: number } {
+function splitAddress(address: string): { readonly host: string; readonly port: number } {
   const colon = address.lastIndexOf(':');
   const host = address.slice(0, colon).replace(/^\[(.*)\]$/, '$1');
   return { host: host === '' ? '0.0.0.0' : host, port: Number(address.slice(colon + 1)) };

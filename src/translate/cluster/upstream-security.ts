@@ -60,7 +60,7 @@ export function upstreamSecurity(
  * The names that the workloads behind a service may have: those of its endpoints' service accounts, and those that
  * the service itself lists; under every alias of the trust domain. Sorted. Source: Istio `PushContext.ServiceAccounts`.
  */
-export function serviceNames(world: World, service: Service): readonly string[] {
+function serviceNames(world: World, service: Service): readonly string[] {
   const { trustDomain, trustDomainAliases } = world.meshConfig();
   const accounts = new Set((service.serviceAccounts ?? []).map((own) => `${service.namespace}/${own}`));
   for (const { servicePort } of service.ports)

@@ -92,7 +92,7 @@ export function patchRoutes(
 }
 
 /** A configuration whose lists may be changed; its routes are those of the original, which nobody may change. */
-export function copyOf(message: RouteConfiguration): RouteConfiguration {
+function copyOf(message: RouteConfiguration): RouteConfiguration {
   const own = clone(RouteConfigurationSchema, { ...message, virtualHosts: [] });
   own.virtualHosts = message.virtualHosts.map((host) => {
     const ownHost = clone(VirtualHostSchema, { ...host, routes: [] });

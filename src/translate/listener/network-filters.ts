@@ -20,7 +20,7 @@ import type { AccessLogInput, HttpFilterInput, TcpFilterInput, TunnelInput } fro
 export type TcpRoutes = NonNullable<NonNullable<VirtualServiceSpec['tcp']>[number]['route']>;
 
 /** `accessLog` is left out where the mesh has none. */
-export function withAccessLog(world: World): { readonly accessLog?: AccessLogInput } {
+function withAccessLog(world: World): { readonly accessLog?: AccessLogInput } {
   const accessLog = accessLogInput(world.meshConfig());
   return accessLog === undefined ? {} : { accessLog };
 }

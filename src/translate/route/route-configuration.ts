@@ -74,7 +74,7 @@ function makeVirtualHost(input: VirtualHostInput): VirtualHost {
 }
 
 /** `prefix` stands before each place: the path of the route configuration within its resource. */
-export function virtualHostProvenance(
+function virtualHostProvenance(
   virtualHosts: readonly VirtualHostInput[],
   prefix = '',
 ): readonly Provenance[] {

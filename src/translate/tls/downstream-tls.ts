@@ -60,7 +60,7 @@ export function serverTlsSocket(tls: ServerTls, options: ServerTlsOptions): Tran
 }
 
 /** The same without its socket: QUIC has one of its own. */
-export function serverTlsContext(tls: ServerTls, options: ServerTlsOptions): Context | undefined {
+function serverTlsContext(tls: ServerTls, options: ServerTlsOptions): Context | undefined {
   const mode = tls.mode ?? 'PASSTHROUGH';
   if (mode === 'PASSTHROUGH' || mode === 'AUTO_PASSTHROUGH') return undefined;
   const isIstio = mode === 'ISTIO_MUTUAL';
