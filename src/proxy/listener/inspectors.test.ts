@@ -96,3 +96,36 @@ test('readHttpPreface: HTTP/1.0, HTTP/1.1, HTTP/2 and what is none of them (D2.0
   expect(preface('SELECT 1;\n')).toBe('not-http');
   expect(preface('GET / HTTP/3.0\r\n')).toBe('not-http');
 });
+
+test('readHttpPreface: request lines that Envoy still takes for HTTP, and such that it does not (D2.04)', () => {
+  const preface = (text: string): string => readHttpPreface(Buffer.from(text, 'latin1'));
+  for (const line of [
+    'FOO / HTTP/1.1',
+    'GET  / HTTP/1.1',
+    'GET\t/ HTTP/1.1',
+    'GET / HTTP/1.1 ',
+    'GET / HTTP/1.1\r',
+    'GET /\u0001 HTTP/1.1',
+    'GET /HTTP/1.1',
+    'GET http://a?b HTTP/1.1',
+    'GET h1://[::1]:80 HTTP/1.1',
+    'CONNECT a:80 HTTP/1.1',
+    'OPTIONS * HTTP/1.1',
+  ])
+    expect(preface(`${line}\r\n`), line).toBe('http/1.1');
+  for (const line of [
+    ' GET / HTTP/1.1',
+    'GET\u0001/ HTTP/1.1',
+    'GET a HTTP/1.1',
+    'GET ?a HTTP/1.1',
+    'GET /\u00e9 HTTP/1.1',
+    'GET /\u007f HTTP/1.1',
+    'GET /a b HTTP/1.1',
+    'GET / http/1.1',
+    'GET / HTTP/1.12',
+    'GET http://a"b/ HTTP/1.1',
+    'CONNECT a@@b HTTP/1.1',
+    'G,T / HTTP/1.1',
+  ])
+    expect(preface(`${line}\r\n`), line).toBe('not-http');
+});
