@@ -1,6 +1,6 @@
 // How one proxy is started: MeshConfig.defaultConfig, ProxyConfig objects and the pod's annotation, merged.
 import { mergeProxyHeaders } from '../model/proxy-headers.ts';
-import { labelsMatch } from '../model/service.ts';
+import { labelsMatch } from '../model/labels.ts';
 import type { ProxyConfigConfig } from './config.ts';
 import { compareAge } from './config.ts';
 import { readMeshConfig } from './mesh-config-reader.ts';

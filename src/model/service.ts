@@ -112,8 +112,6 @@ export function isDynamicDns({ resolution, hostname }: Service): boolean {
   return resolution === 'dynamic-dns' && isWildcard(hostname);
 }
 
-export { labelsMatch } from './labels.ts';
-
 /**
  * Whether clients keep to the endpoint that they had first: then one that is going away is still an endpoint, DRAINING.
  * Istio: PILOT_PERSISTENT_SESSION_LABEL, PILOT_PERSISTENT_SESSION_HEADER_LABEL.

@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
 import { proxyNode, worldOfYaml } from '../../test/support/world.ts';
-import { destinationRuleFor, layerPolicy } from './destination-rule.ts';
+import { destinationRuleFor } from './destination-rule.ts';
+import { layerPolicy } from './layered-policy.ts';
 import { proxyScope } from './scope.ts';
 
 const host = 'a.shop.svc.cluster.local';

@@ -3,7 +3,8 @@ import type { MeshConfig, TcpKeepalive, TlsDefaults } from '../../config/mesh-co
 import type { ClusterName } from '../../model/cluster-name.ts';
 import type { Origin } from '../../model/origin.ts';
 import type { Endpoint, Protocol } from '../../model/service.ts';
-import type { ConnectionPool, LayeredPolicy } from '../destination-rule.ts';
+import type { ConnectionPool } from '../destination-rule.ts';
+import type { LayeredPolicy } from '../layered-policy.ts';
 import type { LocalityLb } from '../endpoint/locality-lb.ts';
 import type { ConfigIdentity } from '../proto-values.ts';
 import type { ClientTls } from '../tls/upstream-tls.ts';

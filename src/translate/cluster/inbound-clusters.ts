@@ -1,7 +1,8 @@
 // Inbound clusters: one for each port of the workload that a Service leads to, or that its Sidecar names.
 import { isIP } from 'node:net';
-import { destinationRuleFor, layerPolicy } from '../destination-rule.ts';
-import type { LayeredPolicy } from '../destination-rule.ts';
+import { destinationRuleFor } from '../destination-rule.ts';
+import { layerPolicy } from '../layered-policy.ts';
+import type { LayeredPolicy } from '../layered-policy.ts';
 import type { InboundTarget } from '../inbound-targets.ts';
 import { inboundTargets, serviceTargets } from '../inbound-targets.ts';
 import type { ConfigIdentity } from '../proto-values.ts';

@@ -9,8 +9,10 @@ import {
 import type { ProxyType } from '../../model/proxy-node.ts';
 import type { Service, ServicePort } from '../../model/service.ts';
 import { isDynamicDns, keepsSessions } from '../../model/service.ts';
-import type { EffectiveDestinationRule, LayeredPolicy, Subset } from '../destination-rule.ts';
-import { destinationRuleFor, layerPolicy } from '../destination-rule.ts';
+import type { EffectiveDestinationRule, Subset } from '../destination-rule.ts';
+import type { LayeredPolicy } from '../layered-policy.ts';
+import { destinationRuleFor } from '../destination-rule.ts';
+import { layerPolicy } from '../layered-policy.ts';
 import { clusterEndpoints } from '../endpoint/cluster-endpoints.ts';
 import { localityLbOf } from '../endpoint/locality-lb.ts';
 import type { ConfigIdentity } from '../proto-values.ts';

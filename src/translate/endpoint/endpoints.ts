@@ -1,7 +1,7 @@
 // The endpoints of a proxy's EDS clusters (EDS).
 import { ClusterLoadAssignmentSchema } from '../../api/gen/envoy/config/endpoint/v3/endpoint_pb.js';
 import { outboundClusterNames, outboundTarget } from '../cluster/outbound-clusters.ts';
-import { layerPolicy } from '../destination-rule.ts';
+import { layerPolicy } from '../layered-policy.ts';
 import type { ProxyScope, ResourceKind } from '../resource.ts';
 import type { World } from '../world.ts';
 import { clusterEndpoints } from './cluster-endpoints.ts';

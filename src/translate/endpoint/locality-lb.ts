@@ -2,7 +2,8 @@
 // when those are ejected (failover, failoverPriority). Source: Istio `pilot/pkg/networking/core/loadbalancer`.
 import type { MeshConfig } from '../../config/mesh-config.ts';
 import type { Endpoint, Locality, Service } from '../../model/service.ts';
-import type { LayeredPolicy, LoadBalancer } from '../destination-rule.ts';
+import type { LoadBalancer } from '../destination-rule.ts';
+import type { LayeredPolicy } from '../layered-policy.ts';
 import type { ProxyNode } from '../../model/proxy-node.ts';
 
 type Setting = MeshConfig['localityLbSetting'];
