@@ -54,5 +54,7 @@ spec: {ports: [{port: 80}]${spec}}
   expect(of('', annotation('Any'), annotation('PreferSameNode'))?.trafficDistribution).toBeUndefined();
   expect(of(', internalTrafficPolicy: Local')?.isNodeLocal).toBe(true);
   expect(of('', 'networking.istio.io/exportTo: "a, b"')?.exportTo).toEqual(['a', 'b']);
+  // Empty is the same as not written.
+  expect(of('', 'networking.istio.io/exportTo: ""')?.exportTo).toEqual(['*']);
   expect(of('', 'alpha.istio.io/kubernetes-serviceaccounts: "x,y"')?.serviceAccounts).toEqual(['x', 'y']);
 });

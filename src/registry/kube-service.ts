@@ -21,7 +21,7 @@ export interface KubeServiceOptions {
 export function serviceOfKubeService(config: Config<KubeServiceSpec>, options: KubeServiceOptions): Service {
   const { spec, namespace, name } = config;
   const resolution = resolutionOf(spec);
-  const exportTo = config.annotations['networking.istio.io/exportTo'];
+  const exportTo = config.annotations['networking.istio.io/exportTo'] ?? '';
   const serviceAccounts = splitList(config.annotations['alpha.istio.io/kubernetes-serviceaccounts'] ?? '');
   const distribution = trafficDistributionOf(
     spec.trafficDistribution,
@@ -37,7 +37,7 @@ export function serviceOfKubeService(config: Config<KubeServiceSpec>, options: K
     resolution,
     meshExternal: resolution === 'alias',
     registry: 'Kubernetes',
-    exportTo: exportTo === undefined ? options.defaultExportTo : splitList(exportTo),
+    exportTo: exportTo === '' ? options.defaultExportTo : splitList(exportTo),
     ...(hasEntries(spec.selector) && resolution !== 'alias' ? { selector: spec.selector } : {}),
     labels: config.labels,
     ...(resolution === 'alias' && spec.externalName !== undefined

@@ -228,6 +228,27 @@ ${entry('se', '2026-01-01T00:00:00Z', 'hosts: [x.com], resolution: STATIC, locat
   expect(registry.workloadPort('192.0.2.7', 'http')).toBe(8888);
 });
 
+test('registry: a WorkloadEntry whose health is checked counts only while it is known to be healthy', () => {
+  const machine = (annotation: string, status = '') => `
+apiVersion: networking.istio.io/v1
+kind: WorkloadEntry
+metadata: { name: vm, annotations: { ${annotation} } }
+spec: { address: 192.0.2.7, labels: { app: a } }
+${status}
+---`;
+  const checked = "proxy.istio.io/health-checks-enabled: 'true'";
+  const condition = (status: string): string =>
+    `status: { conditions: [{ type: Healthy, status: '${status}' }] }`;
+  const count = (entryText: string): number =>
+    liveRegistry(`${service('a')}${entryText}`).registry.endpoints(hostA, 80).length;
+  expect(count(machine(''))).toBe(1);
+  expect(count(machine('', condition('False')))).toBe(1);
+  expect(count(machine(checked.replace('true', 'no'), condition('False')))).toBe(1);
+  expect(count(machine(checked))).toBe(0);
+  expect(count(machine(checked, condition('False')))).toBe(0);
+  expect(count(machine(checked, condition('True')))).toBe(1);
+});
+
 test('registry: Services of a workload by selector, or by an endpoint that names it (C2.12)', () => {
   const { registry } = liveRegistry(`${service('a')}${service('b')}
 apiVersion: v1

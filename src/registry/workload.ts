@@ -98,8 +98,12 @@ export function workloadOfPod(config: Config<PodSpec>, options: PlaceOptions): W
   };
 }
 
-/** The workload of a WorkloadEntry; undefined where it has neither address nor network. */
+/**
+ * The workload of a WorkloadEntry; undefined where it has neither address nor network, and where its health is
+ * checked and not known to be good. Source: Istio `isHealthy`.
+ */
 export function workloadOfEntry(config: WorkloadEntryConfig, options: PlaceOptions): Workload | undefined {
+  if (isHealthChecked(config) && !isKnownHealthy(config)) return undefined;
   const workload = workloadOfInlineEntry(config.spec, config.namespace, config.name, options, config.labels);
   if (workload === undefined) return undefined;
   const { annotations, labels } = config;
@@ -108,6 +112,20 @@ export function workloadOfEntry(config: WorkloadEntryConfig, options: PlaceOptio
     labels['service.istio.io/workload-name'] ??
     workload.workloadName;
   return { ...workload, workloadName, terminating: config.deletionTimeMs !== undefined };
+}
+
+/** As Go reads a boolean. */
+function isHealthChecked({ annotations }: WorkloadEntryConfig): boolean {
+  return ['1', 't', 'T', 'TRUE', 'true', 'True'].includes(
+    annotations['proxy.istio.io/health-checks-enabled'] ?? '',
+  );
+}
+
+function isKnownHealthy({ status }: WorkloadEntryConfig): boolean {
+  const { conditions } = (status ?? {}) as Pick<PodStatus, 'conditions'>;
+  return (
+    conditions?.some((condition) => condition.type === 'Healthy' && condition.status === 'True') === true
+  );
 }
 
 /** An entry of a ServiceEntry's `endpoints`, or a WorkloadEntry's spec; both have the same fields. */
