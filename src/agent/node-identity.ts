@@ -77,9 +77,19 @@ export function formatNodeId(node: NodeIdentity): string {
   return `${node.type}~${ip}~${node.podName}.${node.namespace}~${node.namespace}.svc.${node.domainSuffix}`;
 }
 
-/** `node.cluster`: Istio's service cluster, `<app label, else workload>.<namespace>`. */
-export function serviceCluster(node: NodeIdentity): string {
-  return `${node.labels['app'] ?? node.workloadName}.${node.namespace}`;
+/** `node.cluster`: Istio's service cluster, `<app, else workload>.<namespace>`. Source: Istio `serviceClusterOrDefault`. */
+export function serviceCluster({
+  labels,
+  workloadName,
+  namespace,
+}: Pick<NodeIdentity, 'labels' | 'workloadName' | 'namespace'>): string {
+  const workload = workloadName === '' ? 'istio-proxy' : workloadName;
+  return [appOf(labels) ?? workload, namespace].filter((part) => part !== '').join('.');
+}
+
+/** The labels by which people name an application, the first of them that is there. Source: Istio `GetApp`. */
+export function appOf(labels: Readonly<Record<string, string>>): string | undefined {
+  return labels['app'] ?? labels['app.kubernetes.io/name'] ?? labels['service.istio.io/canonical-name'];
 }
 
 /** `node.metadata`, in the types that Istio's agent gives each key. Keys without a value are left out. */

@@ -46,15 +46,21 @@ function declaredHosts(objects: Objects): readonly KnownHost[] {
     const exportTo = annotations['networking.istio.io/exportTo'];
     hosts.push({
       host: serviceHostname(name, namespace, domainSuffix),
-      scopes: exportScopes(
-        exportTo?.split(',').map((scope) => scope.trim()),
-        namespace,
-      ),
+      scopes: annotatedScopes(exportTo, namespace),
       ports: (spec.ports ?? []).map(({ port }) => port),
       workloadLabels: {},
     });
   }
   return hosts;
+}
+
+/** Those that the annotation networking.istio.io/exportTo of a Service means: names with commas between them. */
+export function annotatedScopes(annotation: string | undefined, namespace: string): readonly string[] {
+  const names = (annotation ?? '').split(',').map((name) => name.trim());
+  return exportScopes(
+    names.filter((name) => name !== ''),
+    namespace,
+  );
 }
 
 /** The namespaces that an exportTo means; nothing said: all. */

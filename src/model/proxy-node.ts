@@ -53,6 +53,8 @@ export interface ProxyNode {
   readonly dnsCapture?: boolean;
   /** The Kubernetes node that it runs on (metadata NODE_NAME). */
   readonly nodeName?: string;
+  /** Networks whose endpoints alone it is shown (metadata REQUESTED_NETWORK_VIEW); absent: all. */
+  readonly networkView?: readonly string[];
   readonly http10: boolean;
   /** Go notation: when its silent connections are closed (metadata IDLE_TIMEOUT); undefined: Envoy's hour. */
   readonly idleTimeout?: string;

@@ -24,6 +24,7 @@ export function parseProxyNode(node: Node): ProxyNode {
   const idleTimeout = text(metadata, 'IDLE_TIMEOUT');
   const { region = '', zone = '', subZone = '' } = node.locality ?? {};
   const istioExtensions = istioExtensionsOf(node);
+  const networkView = list(metadata, 'REQUESTED_NETWORK_VIEW');
   const nodeName = text(metadata, 'NODE_NAME');
   return {
     id: node.id,
@@ -45,6 +46,7 @@ export function parseProxyNode(node: Node): ProxyNode {
     ...(gatewayBinds.length === 0 ? {} : { gatewayBinds }),
     adminPort: port(metadata, 'ENVOY_ADMIN_PORT') ?? defaultAdminPort,
     ...(istioExtensions.length === 0 ? {} : { istioExtensions }),
+    ...(networkView.length === 0 ? {} : { networkView }),
     ...(nodeName === '' ? {} : { nodeName }),
     ...(isTrue(text(metadata, 'DNS_CAPTURE')) ? { dnsCapture: true } : {}),
     ...ownConfigOf(metadata),

@@ -3,6 +3,7 @@ import { isIP } from 'node:net';
 import type { MeshConfig } from '../../config/mesh-config.ts';
 import type { Hostname } from '../../model/hostname.ts';
 import { compareSpecificity, hostnameCovers } from '../../model/hostname.ts';
+import type { ProxyNode } from '../../model/proxy-node.ts';
 import type { Endpoint } from '../../model/service.ts';
 import { labelsMatch } from '../../model/labels.ts';
 import { keepsSessions } from '../../model/service.ts';
@@ -40,6 +41,7 @@ export function clusterEndpoints(
         (sendsDraining || endpoint.health !== 'DRAINING') &&
         (sendsUnready || endpoint.health !== 'UNHEALTHY') &&
         (subset === undefined || labelsMatch(subset.labels, endpoint.labels)) &&
+        isShown(node, endpoint) &&
         (service.isNodeLocal !== true || endpoint.nodeName === node.labels['kubernetes.io/hostname']) &&
         (!isLocal || endpoint.clusterId === node.clusterId) &&
         // EDS takes addresses, not names to resolve; without an address a gateway may stand for it.
@@ -51,6 +53,14 @@ export function clusterEndpoints(
   const spoken = isSniDnat ? reached.filter(({ tlsMode }) => tlsMode === 'istio') : reached;
   // Envoy refuses a LOGICAL_DNS cluster with more than one; two ServiceEntries of one host could add up.
   return discovery === 'LOGICAL_DNS' ? spoken.slice(0, 1) : spoken;
+}
+
+/** Endpoints whose network nobody knows are everybody's. Source: Istio `ProxyView`. */
+export function isShown(
+  { networkView }: Pick<ProxyNode, 'networkView'>,
+  { network }: Pick<Endpoint, 'network'>,
+): boolean {
+  return networkView === undefined || network === '' || networkView.includes(network);
 }
 
 /** Plain, but where mutual TLS is what the proxy will speak; other addresses only for who has both families. */
