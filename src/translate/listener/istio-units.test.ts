@@ -1,31 +1,24 @@
 // Istio's table tests (family `units`) about PeerAuthentication, outbound policies and inbound routes.
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
-import { isDeepStrictEqual } from 'node:util';
-import { expect, test } from 'vitest';
-import { istioTestdata, reportFamily } from '../../../test/support/istio-testdata.ts';
-import { configOf } from '../../../test/support/istio-objects.ts';
-import type { TheirObject } from '../../../test/support/istio-objects.ts';
+import { test } from 'vitest';
+import { configOf, ourService } from '../../../test/support/istio-objects.ts';
+import type { TheirObject, TheirService } from '../../../test/support/istio-objects.ts';
+import type { UnitCheck } from '../../../test/support/istio-units.ts';
+import { runUnits, unitsFolder } from '../../../test/support/istio-units.ts';
 import { proxyNode, worldOf } from '../../../test/support/world.ts';
 import type { MeshConfig } from '../../config/mesh-config.ts';
 import { mutualTlsSettings } from '../mtls/mutual-tls-mode.ts';
-import { outboundTrafficPolicyOf, proxyScope } from '../scope.ts';
-
-interface UnitCase {
-  readonly name: string;
-  readonly group: string;
-  readonly in: never;
-  readonly expected?: never;
-}
-
-/** Returns what we say and what Istio says. */
-type Check = (given: never, expected: never) => readonly [ours: unknown, theirs: unknown];
+import type { Service } from '../../model/service.ts';
+import { listenerServices } from '../egress-listeners.ts';
+import { egressListeners, outboundTrafficPolicyOf, proxyScope } from '../scope.ts';
+import { statName, unregistered } from '../stat-name.ts';
+import { instanceBinds } from './binds.ts';
+import { addressesFor } from './outbound-places.ts';
 
 type Policy = MeshConfig['outboundTrafficPolicy'];
 /** By number in the API; 0 is absent. */
 const policies: readonly Policy[] = ['REGISTRY_ONLY', 'ALLOW_ANY', 'REGISTRY_ONLY', 'ALLOW_ANY_DYNAMIC_DNS'];
 
-const checks: Readonly<Record<string, Check>> = {
+const checks: Readonly<Record<string, UnitCheck>> = {
   'pilot/pkg/model.SidecarOutboundTrafficPolicyAllowAnyDynamicDNS': (
     { meshConfig }: { meshConfig: { outboundTrafficPolicy: { mode?: Policy } } },
     { expectedMode }: { expectedMode: Policy | number },
@@ -37,21 +30,131 @@ const checks: Readonly<Record<string, Check>> = {
     { configs }: { configs: readonly TheirObject[] },
     { want }: { want: { mode: string; perPort?: Record<string, string> } },
   ) => [peerModes(configs), { mode: want.mode, perPort: want.perPort ?? {} }],
+  'pilot/pkg/networking/util.IsAllowAnyOutbound': (
+    { node }: { node: { sidecarScope: { outboundTrafficPolicy?: object } } },
+    { result }: { result: boolean },
+  ) => {
+    const sidecar = configOf({
+      apiVersion: 'networking.istio.io/v1',
+      kind: 'Sidecar',
+      metadata: { name: 's', namespace: 'default' },
+      spec: node.sidecarScope,
+    });
+    const world = worldOf([sidecar], { outboundTrafficPolicy: 'REGISTRY_ONLY' });
+    return [outboundTrafficPolicyOf(world, proxyScope(world, proxyNode())) === 'ALLOW_ANY', result];
+  },
+  'pilot/pkg/networking/telemetry.BuildStatPrefix': (
+    { statPattern, host, subsetName, targetPort, port, attributes }: StatNameCase,
+    { want }: { want: string },
+  ) => {
+    const service = ourService({ hostname: host, attributes });
+    const parts = { service, subset: subsetName, port: port.port, portName: port.name, targetPort };
+    return [statName(statPattern, parts), want];
+  },
+  'pilot/pkg/networking/telemetry.BuildInboundStatPrefix': (
+    { statPattern, tm, subset, port, portName }: InboundStatNameCase,
+    { want }: { want: string },
+  ) => {
+    const name = tm.kubernetesServiceName;
+    const service =
+      name === undefined
+        ? unregistered(tm.instanceHostname)
+        : {
+            hostname: tm.instanceHostname,
+            name,
+            namespace: tm.kubernetesServiceNamespace ?? '',
+            registry: 'Kubernetes' as const,
+          };
+    return [statName(statPattern, { service, subset, port, portName }), want];
+  },
+  'pilot/pkg/model.GlobalUnicastIP': (
+    { in: ipAddresses }: { in: readonly string[] },
+    { expect: address }: { expect: string },
+  ) => {
+    const node = proxyNode({ ipAddresses });
+    return [instanceBinds({ key: '', node })[0], address];
+  },
+  'pilot/pkg/model.GetAllAddresses': (
+    { service, ipMode }: { service: AddressedService; ipMode: IpMode },
+    { expectedAddresses }: { expectedAddresses: readonly string[] | null },
+  ) => [addressesOfService(service, ipMode), expectedAddresses ?? []],
+  'pilot/pkg/model.GetAddressForProxy': (
+    { service, proxy }: { service: AddressedService; proxy: { ipMode: IpMode } },
+    { expectedAddress }: { expectedAddress: string },
+  ) => [addressesOfService(service, proxy.ipMode)[0], expectedAddress],
 };
 
-const folder = istioTestdata('units');
+interface StatNameCase {
+  readonly statPattern: string;
+  readonly host: string;
+  readonly subsetName: string;
+  readonly targetPort: number;
+  readonly port: { readonly name: string; readonly port: number };
+  readonly attributes: NonNullable<TheirService['attributes']>;
+}
 
-test.skipIf(folder === undefined)('istio-testdata: units of listeners (C12.01)', (context) => {
-  const { cases } = JSON.parse(readFileSync(join(folder ?? '', 'cases.json'), 'utf8')) as {
-    cases: readonly UnitCase[];
+interface InboundStatNameCase {
+  readonly statPattern: string;
+  readonly tm: {
+    readonly instanceHostname: string;
+    readonly kubernetesServiceName?: string;
+    readonly kubernetesServiceNamespace?: string;
   };
-  const open = cases.filter(({ group, expected }) => expected !== undefined && checks[group] !== undefined);
-  const failures = open.flatMap(({ name, group, in: given, expected }) => {
-    const [ours, theirs] = checks[group]?.(given, expected as never) ?? [];
-    return isDeepStrictEqual(ours, theirs) ? [] : [{ name, ours, theirs }];
-  });
-  expect(failures).toEqual([]);
-  reportFamily(context, { family: 'units', passed: open.length - failures.length, total: open.length });
+  readonly subset: string;
+  readonly port: number;
+  readonly portName: string;
+}
+
+type IpMode = 'IPv4' | 'IPv6' | 'Dual';
+const addressesOfMode: Readonly<Record<IpMode, readonly string[]>> = {
+  IPv4: ['1.1.1.1'],
+  IPv6: ['2001::1'],
+  Dual: ['1.1.1.1', '2001::1'],
+};
+
+interface AddressedService {
+  readonly defaultAddress?: string;
+  readonly clusterVIPs?: { readonly addresses: Readonly<Record<string, readonly string[]>> };
+  readonly autoAllocatedIPv4Address?: string;
+  readonly autoAllocatedIPv6Address?: string;
+}
+
+/** As it is imported by a proxy whose agent answers DNS. */
+function addressesOfService(given: AddressedService, ipMode: IpMode): readonly string[] {
+  const {
+    defaultAddress = '',
+    clusterVIPs,
+    autoAllocatedIPv4Address: v4,
+    autoAllocatedIPv6Address: v6,
+  } = given;
+  const written = Object.values(clusterVIPs?.addresses ?? {}).flat();
+  const service: Service = {
+    ...ourService({ hostname: 'a' }),
+    registry: clusterVIPs === undefined ? 'External' : 'Kubernetes',
+    addresses: written.length > 0 ? written : defaultAddress === '0.0.0.0' ? [] : [defaultAddress],
+    ...(v4 === undefined && v6 === undefined
+      ? {}
+      : {
+          allocatedAddresses: { ...(v4 === undefined ? {} : { v4 }), ...(v6 === undefined ? {} : { v6 }) },
+        }),
+  };
+  const world = worldOf([]);
+  world.servicesVisibleTo = () => [service];
+  const ipAddresses = addressesOfMode[ipMode];
+  const scope = { key: '', node: proxyNode({ ipAddresses, dnsCapture: true }) };
+  const services = egressListeners(world, scope).flatMap((listener) => listenerServices(world, listener));
+  return services.flatMap((each) => addressesFor(scope, each));
+}
+
+const known = {
+  'model.GetAllAddresses: dual mode, ISTIO_DUAL_STACK disabled, IPv4 and IPv6 addresses, expected to return only IPv4 addresses':
+    'dual stack is always on',
+  'model.GetAllAddresses: IPv6 mode, no ClusterVIPs for local cluster, IPv4 DefaultAddress, expected no addresses':
+    'a listener stands at the first address all the same, as in Istio (GetAddressForProxy)',
+};
+
+test.skipIf(unitsFolder === undefined)('istio-testdata: units of listeners (C12.01)', (context) => {
+  runUnits(context, checks, known);
 });
 
 function policyUnder(outboundTrafficPolicy: Policy): Policy {

@@ -94,6 +94,6 @@ export function addressesFor({ node }: ProxyScope, { addresses, registry }: Serv
   const known = addresses.filter((address) => address !== wildcardAddress);
   if (registry !== 'Kubernetes') return known;
   const families = new Set(node.ipAddresses.map((address) => isIP(address)));
-  const own = known.filter((address) => families.has(isIP(address)));
+  const own = known.filter((address) => families.has(isIP(address.split('/')[0] ?? '')));
   return own.length > 0 ? own : known.slice(0, 1);
 }
