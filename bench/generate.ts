@@ -4,7 +4,6 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
-import type { DescMessage } from '@bufbuild/protobuf';
 import { toBinary } from '@bufbuild/protobuf';
 import type { Config } from '../src/config/config.ts';
 import { readText } from '../src/config/reader.ts';
@@ -102,7 +101,7 @@ function measure(configs: readonly Config[], shape: Shape): Measured {
       const input = kind.input(world, scope, name);
       if (input === undefined) continue;
       const built = kind.build(input);
-      const bytes = toBinary(kind.schema as DescMessage, built.message);
+      const bytes = toBinary(kind.schema, built.message);
       sentBytes += bytes.length;
       kept.push(built, bytes);
     }

@@ -1,9 +1,8 @@
 // Istio's function-level cases (family `units` of its test data) about services, scopes, policies and names.
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { isDeepStrictEqual } from 'node:util';
 import { create } from '@bufbuild/protobuf';
-import { describe, expect, test } from 'vitest';
+import { test } from 'vitest';
 import type { Labels, TheirObject, TheirService } from '../../test/support/istio-objects.ts';
 import {
   configOf,
@@ -12,11 +11,12 @@ import {
   theirResolutions,
   uniqueByHost,
 } from '../../test/support/istio-objects.ts';
-import { istioTestdata, reportFamily } from '../../test/support/istio-testdata.ts';
+import type { UnitCase, UnitCheck } from '../../test/support/istio-units.ts';
+import { runUnits, unitsFolder } from '../../test/support/istio-units.ts';
 import { proxyNode, worldOf } from '../../test/support/world.ts';
 import { messageToJson } from '../api/any.ts';
 import { ClusterLoadAssignmentSchema } from '../api/gen/envoy/config/endpoint/v3/endpoint_pb.js';
-import type { Config, DestinationRuleConfig, ServiceEntryConfig } from '../config/config.ts';
+import type { Config, DestinationRuleConfig } from '../config/config.ts';
 import type { KubeServiceSpec, PodSpec } from '../config/kube-types.ts';
 import { formatClusterName, parseClusterName } from '../model/cluster-name.ts';
 import { compareSpecificity, hostnameCovers, hostnamesOverlap, resolveHost } from '../model/hostname.ts';
@@ -37,13 +37,6 @@ import { aliasesOf, proxyScope, visibleServices } from './scope.ts';
 
 type Fields = Readonly<Record<string, unknown>>;
 
-interface UnitCase {
-  readonly name: string;
-  readonly group: string;
-  readonly in: Fields;
-  readonly expected?: Fields;
-}
-
 /** Returns what we say and what Istio says. */
 type Check<Given = Fields, Expected = Fields> = (
   given: Given,
@@ -51,8 +44,8 @@ type Check<Given = Fields, Expected = Fields> = (
 ) => readonly [ours: unknown, theirs: unknown];
 
 /** The cases are JSON of many shapes; each group's check says which it reads. */
-function check<Given, Expected>(run: Check<Given, Expected>): Check {
-  return run as unknown as Check;
+function check<Given, Expected>(run: Check<Given, Expected>): UnitCheck {
+  return run;
 }
 
 /** What we do otherwise, or not yet. A case that passes nevertheless is a failure. */
@@ -72,7 +65,7 @@ const known: Readonly<Record<string, string>> = {
 
 const origin = { kind: 'X', namespace: '', name: '', fieldPath: [] };
 
-const checks: Readonly<Record<string, Check>> = {
+const checks: Readonly<Record<string, UnitCheck>> = {
   'pkg/config/host.NameSubsetOf': check<{ a: string; b: string }, { out: boolean }>(({ a, b }, { out }) => [
     hostnameCovers(b, a),
     out,
@@ -160,7 +153,7 @@ const checks: Readonly<Record<string, Check>> = {
     { externalSvc: TheirObject },
     { services: TheirService[] | null }
   >(({ externalSvc }, { services }) => [
-    servicesOfEntry(configOf(externalSvc) as ServiceEntryConfig, []).map(
+    servicesOfEntry(configOf(externalSvc), []).map(
       ({ hostname, ports, resolution, meshExternal, selector }) => ({
         hostname,
         // Not the protocol: these cases contradict those of protocol.Parse.
@@ -240,24 +233,12 @@ const checks: Readonly<Record<string, Check>> = {
   ),
 };
 
-const folder = istioTestdata('units');
-
-describe.skipIf(folder === undefined)('istio-testdata: units', () => {
-  test('services, scopes, policies: Istio cases (C2.02, C2.03, C2.06, partly C2.09, C3.14, C4.01, C9.02, C9.04, C10.01)', (context) => {
-    const { cases } = JSON.parse(readFileSync(join(folder ?? '', 'cases.json'), 'utf8')) as {
-      cases: readonly UnitCase[];
-    };
-    const open = cases.filter(({ group, expected }) => expected !== undefined && checks[group] !== undefined);
-    const failures = new Map<string, string>();
-    for (const each of open) {
-      const failure = failureOf(each);
-      if (failure !== undefined) failures.set(each.name, failure);
-    }
-    expect(Object.fromEntries([...failures].filter(([name]) => known[name] === undefined))).toEqual({});
-    expect(Object.keys(known).filter((name) => !failures.has(name))).toEqual([]);
-    reportFamily(context, { family: 'units', passed: open.length - failures.size, total: open.length });
-  });
-});
+test.skipIf(unitsFolder === undefined)(
+  'services, scopes, policies: Istio cases (C2.02, C2.03, C2.06, partly C2.09, C3.14, C4.01, C9.02, C9.04, C10.01)',
+  (context) => {
+    runUnits(context, checks, known);
+  },
+);
 
 interface Family {
   readonly groups: Readonly<Record<string, { given?: { destinationRules: readonly TheirObject[] } }>>;
@@ -265,14 +246,7 @@ interface Family {
 }
 
 function readFamily(): Family {
-  return JSON.parse(readFileSync(join(folder ?? '', 'cases.json'), 'utf8')) as Family;
-}
-
-function failureOf({ group, in: given, expected }: UnitCase): string | undefined {
-  const [ours, theirs] = (checks[group] as Check)(given, expected as Fields);
-  return isDeepStrictEqual(ours, theirs)
-    ? undefined
-    : `ours ${JSON.stringify(ours)}, Istio's ${JSON.stringify(theirs)}`;
+  return JSON.parse(readFileSync(join(unitsFolder ?? '', 'cases.json'), 'utf8')) as Family;
 }
 
 /** `namespace/hostname` of what an egress listener with these hosts imports. */

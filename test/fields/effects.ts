@@ -1,6 +1,6 @@
 // What each field of a user's object does: the object is translated with it and without it, and the resources are
 // compared. So a field counts as built only if taking it away, or changing it, changes what a proxy gets.
-import type { DescMessage, JsonValue } from '@bufbuild/protobuf';
+import type { JsonValue } from '@bufbuild/protobuf';
 import { parseAllDocuments } from 'yaml';
 import { messageToJson } from '../../src/api/any.ts';
 import type { Config } from '../../src/config/config.ts';
@@ -142,7 +142,7 @@ function resourcesOf({ proxies }: CorpusCase, configs: readonly Config[]): Resou
     const world = worldOf(configs, mesh ?? {});
     const scope = proxyScope(world, proxyNode(proxy));
     for (const kind of Object.values(translate) as unknown as readonly AnyResourceKind[]) {
-      const messageName = (kind.schema as DescMessage).name;
+      const messageName = kind.schema.name;
       const ofKind = (resources[messageName] ??= {});
       for (const name of kind.names(world, scope)) {
         const input = kind.input(world, scope, name);

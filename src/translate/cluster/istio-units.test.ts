@@ -1,9 +1,7 @@
 // Istio's own tables (family `units` of its test data) about clusters, endpoints and where services are.
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
-import { isDeepStrictEqual } from 'node:util';
-import { describe, expect, test } from 'vitest';
-import { istioTestdata, reportFamily } from '../../../test/support/istio-testdata.ts';
+import { test } from 'vitest';
+import type { UnitCheck } from '../../../test/support/istio-units.ts';
+import { runUnits, unitsFolder } from '../../../test/support/istio-units.ts';
 import { readMeshConfig } from '../../config/mesh-config-reader.ts';
 import { parseClusterName, parseDnsSrvClusterName } from '../../model/cluster-name.ts';
 import type { Endpoint, Service } from '../../model/service.ts';
@@ -16,21 +14,14 @@ import { spiffeName, underAliases } from '../tls/san-matchers.ts';
 
 type Fields = Readonly<Record<string, unknown>>;
 
-interface UnitCase {
-  readonly name: string;
-  readonly group: string;
-  readonly in: Fields;
-  readonly expected?: Fields;
-}
-
 /** Returns what we say and what Istio says; undefined where a case asks for what we do not have. */
 type Check<Given = Fields, Expected = Fields> = (
   given: Given,
   expected: Expected,
 ) => readonly [ours: unknown, theirs: unknown];
 
-function check<Given, Expected>(run: Check<Given, Expected>): Check {
-  return run as unknown as Check;
+function check<Given, Expected>(run: Check<Given, Expected>): UnitCheck {
+  return run;
 }
 
 type Setting = NonNullable<LoadBalancer['localityLbSetting']>;
@@ -83,7 +74,7 @@ const endpoint: Endpoint = {
   weight: 1,
 };
 
-const checks: Readonly<Record<string, Check>> = {
+const checks: Readonly<Record<string, UnitCheck>> = {
   'pilot/pkg/networking/core/loadbalancer.GetEffectiveLbSetting': check<EffectiveCase, EffectiveAnswer>(
     ({ meshLocality, meshZoneAware, dr, svc }, expected) => {
       const distribution = svc?.attributes.k8sAttributes.trafficDistribution?.replace(
@@ -196,22 +187,9 @@ const checks: Readonly<Record<string, Check>> = {
   ]),
 };
 
-const folder = istioTestdata('units');
-
-describe.skipIf(folder === undefined)('istio-testdata: units', () => {
-  test('clusters, endpoints: Istio cases (partly C3.11, C10.03, C10.04)', (context) => {
-    const { cases } = JSON.parse(readFileSync(join(folder ?? '', 'cases.json'), 'utf8')) as {
-      cases: readonly UnitCase[];
-    };
-    const open = cases.filter(({ group, expected }) => expected !== undefined && checks[group] !== undefined);
-    const failures = new Map<string, string>();
-    for (const each of open) {
-      const [ours, theirs] = (checks[each.group] as Check)(each.in, each.expected as Fields);
-      if (!isDeepStrictEqual(ours, theirs))
-        failures.set(each.name, `ours ${JSON.stringify(ours)}, Istio's ${JSON.stringify(theirs)}`);
-    }
-    expect(Object.fromEntries([...failures].filter(([name]) => known[name] === undefined))).toEqual({});
-    expect(Object.keys(known).filter((name) => !failures.has(name))).toEqual([]);
-    reportFamily(context, { family: 'units', passed: open.length - failures.size, total: open.length });
-  });
-});
+test.skipIf(unitsFolder === undefined)(
+  'clusters, endpoints: Istio cases (partly C3.11, C10.03, C10.04)',
+  (context) => {
+    runUnits(context, checks, known);
+  },
+);

@@ -1,9 +1,9 @@
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
-import { describe, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
 import type { TheirObject } from '../../../test/support/istio-objects.ts';
 import { configOf } from '../../../test/support/istio-objects.ts';
-import { istioTestdata, reportFamily } from '../../../test/support/istio-testdata.ts';
+import { reportFamily } from '../../../test/support/istio-testdata.ts';
+import type { UnitCheck } from '../../../test/support/istio-units.ts';
+import { unitCases, unitsFolder } from '../../../test/support/istio-units.ts';
 import { configsOfYaml, proxyNode, worldOf, worldOfYaml } from '../../../test/support/world.ts';
 import type { VirtualServiceSpec } from '../../api/gen/istio-types.js';
 import { formatFieldPath } from '../../model/origin.ts';
@@ -120,17 +120,7 @@ test('virtualServicesFor: follows edits of the delegate, and of no other (C4.09)
   expect(world.virtualServicesFor('mesh', 'team')).toEqual(before);
 });
 
-interface UnitCase {
-  readonly name: string;
-  readonly group: string;
-  readonly in: never;
-  readonly expected?: never;
-}
-
-/** Returns what we say and what Istio says. */
-type Check = (given: never, expected: never) => readonly [ours: unknown, theirs: unknown];
-
-const checks: Readonly<Record<string, Check>> = {
+const checks: Readonly<Record<string, UnitCheck>> = {
   'pilot/pkg/model.HasConflict': (
     given: { root: HttpMatch; leaf: HttpMatch },
     { expected: conflict }: { expected: boolean },
@@ -161,27 +151,21 @@ const checks: Readonly<Record<string, Check>> = {
   },
 };
 
-const folder = istioTestdata('units');
-
-describe.skipIf(folder === undefined)('istio-testdata: units', () => {
-  test('delegates: Istio cases (C4.09)', (context) => {
-    const text = readFileSync(join(folder ?? '', 'cases.json'), 'utf8');
-    const { cases } = JSON.parse(text) as { cases: readonly UnitCase[] };
-    const open = cases.filter(
-      (each) => checks[each.group] !== undefined && each.expected !== undefined && !isWithoutSpec(each.in),
-    );
-    const failures: Record<string, unknown> = {};
-    for (const each of open) {
-      const [ours, theirs] = checks[each.group]?.(each.in, each.expected as never) ?? [];
-      try {
-        expect(ours).toEqual(theirs);
-      } catch {
-        failures[each.name] = { ours, theirs };
-      }
+test.skipIf(unitsFolder === undefined)('delegates: Istio cases (C4.09)', (context) => {
+  const open = unitCases().filter(
+    (each) => checks[each.group] !== undefined && each.expected !== undefined && !isWithoutSpec(each.in),
+  );
+  const failures: Record<string, unknown> = {};
+  for (const each of open) {
+    const [ours, theirs] = checks[each.group]?.(each.in, each.expected as never) ?? [];
+    try {
+      expect(ours).toEqual(theirs);
+    } catch {
+      failures[each.name] = { ours, theirs };
     }
-    expect(failures).toEqual({});
-    reportFamily(context, { family: 'units', passed: open.length, total: open.length });
-  });
+  }
+  expect(failures).toEqual({});
+  reportFamily(context, { family: 'units', passed: open.length, total: open.length });
 });
 
 /** Some objects were written down without what they hold. */

@@ -1,11 +1,10 @@
 // Istio's function-level cases (family `units` of its test data) about routes, gateways and addresses.
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import type { JsonObject, JsonValue } from '@bufbuild/protobuf';
-import { describe, expect, test } from 'vitest';
+import { test } from 'vitest';
 import type { TheirObject } from '../../../test/support/istio-objects.ts';
 import { configOf } from '../../../test/support/istio-objects.ts';
-import { istioTestdata, reportFamily } from '../../../test/support/istio-testdata.ts';
+import type { UnitCheck } from '../../../test/support/istio-units.ts';
+import { runUnits, unitsFolder } from '../../../test/support/istio-units.ts';
 import { gatewayPod } from '../../../test/support/translated.ts';
 import { proxyNode, worldOf } from '../../../test/support/world.ts';
 import { messageToJson } from '../../api/any.ts';
@@ -26,22 +25,12 @@ import { buildInboundRoutes } from './inbound-route.ts';
 import type { HttpMatch, HttpRetry, HttpRule } from './route-input.ts';
 import { ruleRoutes } from './rules.ts';
 
-interface UnitCase {
-  readonly name: string;
-  readonly group: string;
-  readonly in: never;
-  readonly expected?: never;
-}
-
-/** Returns what we say and what Istio says. */
-type Check = (given: never, expected: never) => readonly [ours: unknown, theirs: unknown];
-
 /** What we do otherwise, or not yet, by name. One that passes nevertheless is a failure. */
 const known: Readonly<Record<string, string>> = {
   'host.NamesIntersection: case 11': 'hosts are compared in lower case, as they are everywhere else',
 };
 
-const checks: Readonly<Record<string, Check>> = {
+const checks: Readonly<Record<string, UnitCheck>> = {
   'pkg/config/host.NamesForNamespace': (
     { hosts, namespace }: { hosts: readonly string[]; namespace: string },
     { want }: { want: readonly string[] },
@@ -142,24 +131,12 @@ interface EnvoyMatch {
   readonly queryParameters?: readonly { readonly name: string }[];
 }
 
-const folder = istioTestdata('units');
-
-describe.skipIf(folder === undefined)('istio-testdata: units', () => {
-  test('routes, gateways: Istio cases (C4.03, C4.10, C5.04, partly C5.05, C5.06, C5.11, C5.15, C7.01, C7.02, C7.03)', (context) => {
-    const text = readFileSync(join(folder ?? '', 'cases.json'), 'utf8');
-    const { cases } = JSON.parse(text) as { cases: readonly UnitCase[] };
-    const open = cases.filter(({ group, expected }) => checks[group] !== undefined && expected !== undefined);
-    const failures = new Map<string, unknown>();
-    for (const each of open) {
-      const [ours, theirs] = checks[each.group]?.(each.in, each.expected as never) ?? [];
-      if (JSON.stringify(ordered(ours)) !== JSON.stringify(ordered(theirs)))
-        failures.set(each.name, { ours, theirs });
-    }
-    expect(Object.fromEntries([...failures].filter(([name]) => known[name] === undefined))).toEqual({});
-    expect(Object.keys(known).filter((name) => !failures.has(name))).toEqual([]);
-    reportFamily(context, { family: 'units', passed: open.length - failures.size, total: open.length });
-  });
-});
+test.skipIf(unitsFolder === undefined)(
+  'routes, gateways: Istio cases (C4.03, C4.10, C5.04, partly C5.05, C5.06, C5.11, C5.15, C7.01, C7.02, C7.03)',
+  (context) => {
+    runUnits(context, checks, known);
+  },
+);
 
 interface MergedCounts {
   /** Ports by address and protocol, HTTP's counting as one. */
@@ -248,11 +225,4 @@ function routesFor(rule: HttpRule, namespace = 'default'): readonly RouteJson[] 
   return ruleRoutes(world, scope, virtualService, context).map(
     (input) => messageToJson(RouteSchema, buildRoute(input)) as unknown as RouteJson,
   );
-}
-
-function ordered(value: unknown): unknown {
-  if (Array.isArray(value)) return value.map(ordered);
-  if (typeof value !== 'object' || value === null) return value;
-  const entries = Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1));
-  return Object.fromEntries(entries.map(([key, part]) => [key, ordered(part)]));
 }
