@@ -46,6 +46,8 @@ export interface Service {
   readonly ports: readonly ServicePort[];
   /** Virtual IPs (or CIDRs of a ServiceEntry), the first being the primary one; empty if it has none. */
   readonly addresses: readonly string[];
+  /** Where several Kubernetes clusters have it: id of the cluster (empty: the mesh's own) -> its virtual IPs there. */
+  readonly clusterAddresses?: Readonly<Record<string, readonly string[]>>;
   /** Virtual IPs for proxies that answer DNS themselves, where the service has none of its own. */
   readonly allocatedAddresses?: { readonly v4?: string; readonly v6?: string };
   readonly resolution: Resolution;

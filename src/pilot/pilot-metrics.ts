@@ -10,7 +10,7 @@ export interface Gauges {
   readonly services: () => number;
   readonly virtualServices: () => number;
   readonly queue: () => number;
-  /** Listeners of connected proxies that several services ask for, by metric. */
+  /** Listeners of connected proxies that several services ask for, and subsets of several rules, by metric. */
   readonly conflicts: () => Readonly<Record<string, number>>;
   /** Servers of Gateways that some connected gateway leaves out. */
   readonly leftOutServers: () => number;
@@ -46,6 +46,11 @@ export class PilotMetrics {
       'pilot_conflict_outbound_listener_tcp_over_current_tcp',
       'Listeners on which two services ask for the same connections; the older one has them.',
       () => gauges.conflicts()['pilot_conflict_outbound_listener_tcp_over_current_tcp'] ?? 0,
+    );
+    m.gauge(
+      'pilot_destrule_subsets',
+      'Hosts of which several DestinationRules define a subset of one name; the oldest one counts.',
+      () => gauges.conflicts()['pilot_destrule_subsets'] ?? 0,
     );
     m.gauge(
       'pilot_total_rejected_configs',

@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
 import { worldAndScope } from '../../test/support/translated.ts';
+import { destinationRuleFor } from '../translate/destination-rule.ts';
 import { conflictCounts, pushStatus } from './push-status.ts';
 
 const services = (protocolOfB: string) =>
@@ -31,10 +32,34 @@ test('pushStatus: listeners that two services ask for, told once for proxies tha
   expect(conflictCounts(world, proxies)).toEqual({
     pilot_conflict_inbound_listener: 1,
     pilot_conflict_outbound_listener_tcp_over_current_tcp: 0,
+    pilot_destrule_subsets: 0,
   });
   const tcp = worldAndScope(services('tcp'), { proxy: { labels: { app: 'x' } } });
   expect(conflictCounts(tcp.world, [{ id: 'x', scope: tcp.scope }])).toEqual({
     pilot_conflict_inbound_listener: 0,
     pilot_conflict_outbound_listener_tcp_over_current_tcp: 1,
+    pilot_destrule_subsets: 0,
   });
+});
+
+test('pushStatus: a subset that two DestinationRules of a host define is told, and the older one counts (partly C10.01)', () => {
+  const rule = (name: string, year: number, version: string): string => `
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: { name: ${name}, creationTimestamp: '${year}-01-01T00:00:00Z' }
+spec: { host: a, subsets: [{ name: v1, labels: { version: ${version} } }] }
+`;
+  const { world, scope } = worldAndScope(
+    [services('tcp'), rule('young', 2002, 'new'), rule('old', 2001, 'old')].join('---'),
+  );
+  const proxies = [{ id: 'x-1', scope }];
+  expect(pushStatus(world, proxies)['pilot_destrule_subsets']).toEqual({
+    'a.default.svc.cluster.local': {
+      proxy: 'x-1',
+      message: 'Duplicate subset v1 found while merging destination rules for a.default.svc.cluster.local',
+    },
+  });
+  expect(conflictCounts(world, proxies)['pilot_destrule_subsets']).toBe(1);
+  const found = destinationRuleFor(world, scope, 'a.default.svc.cluster.local');
+  expect(found?.subsets.map(({ labels }) => labels)).toEqual([{ version: 'old' }]);
 });

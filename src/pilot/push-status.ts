@@ -1,7 +1,9 @@
-// What was settled silently for the proxies that are connected: listeners that several services ask for.
+// What was settled silently for the proxies that are connected: listeners that several services ask for, subsets that
+// several rules define.
 import { DerivationError } from '../collections/index.ts';
 import type { ProxyScope } from '../translate/resource.ts';
 import type { ListenerConflict } from '../translate/listener/outbound-entries.ts';
+import { duplicateSubsets, duplicateSubsetsMetric } from '../translate/duplicate-subsets.ts';
 import { conflictMetrics } from '../translate/listener/outbound-entries.ts';
 import { listenerConflicts } from '../translate/listeners.ts';
 import type { World } from '../translate/world.ts';
@@ -18,7 +20,7 @@ export interface ProxyPushStatus {
   readonly message: string;
 }
 
-/** Metric -> listener -> the first proxy that has the conflict, and what was lost in it. */
+/** Metric -> listener, or host of DestinationRules -> the first proxy that has the conflict, and what was lost in it. */
 export function pushStatus(
   world: World,
   proxies: Iterable<ConnectedProxy>,
@@ -29,6 +31,11 @@ export function pushStatus(
     // Proxies of one scope have the same listeners.
     if (seen.has(scope.key)) continue;
     seen.add(scope.key);
+    for (const { host, subset } of unlessFailed(() => duplicateSubsets(world, scope)) ?? []) {
+      const byHost = (status[duplicateSubsetsMetric] ??= {});
+      const message = `Duplicate subset ${subset} found while merging destination rules for ${host}`;
+      byHost[host] ??= { proxy: id, message };
+    }
     for (const conflict of unlessFailed(() => listenerConflicts(world, scope)) ?? []) {
       const byListener = (status[conflict.metric] ??= {});
       byListener[conflict.listener] ??= { proxy: id, message: messageOf(conflict) };
@@ -37,14 +44,17 @@ export function pushStatus(
   return status;
 }
 
-/** Listeners in conflict, by metric; 0 where there is none. */
+/** Listeners and hosts in conflict, by metric; 0 where there is none. */
 export function conflictCounts(
   world: World,
   proxies: Iterable<ConnectedProxy>,
 ): Readonly<Record<string, number>> {
   const status = pushStatus(world, proxies);
   return Object.fromEntries(
-    conflictMetrics.map((metric) => [metric, Object.keys(status[metric] ?? {}).length]),
+    [...conflictMetrics, duplicateSubsetsMetric].map((metric) => [
+      metric,
+      Object.keys(status[metric] ?? {}).length,
+    ]),
   );
 }
 

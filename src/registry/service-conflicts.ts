@@ -20,7 +20,19 @@ export function mergeServices(services: readonly Service[]): Service | undefined
       if (!ports.some(({ servicePort }) => servicePort === port.servicePort)) ports.push(port);
     for (const address of other.addresses) if (!addresses.includes(address)) addresses.push(address);
   }
-  return { ...winner, ports, addresses };
+  return { ...winner, ports, ...addressesByCluster(winner, services, addresses) };
+}
+
+/** Each Kubernetes cluster has its own virtual IPs for a Service: they are for its own proxies, and may mean another one elsewhere. */
+function addressesByCluster(
+  winner: Service,
+  services: readonly Service[],
+  merged: readonly string[],
+): Pick<Service, 'addresses' | 'clusterAddresses'> {
+  const ofKube = services.filter(({ registry }) => registry === 'Kubernetes');
+  if (new Set(ofKube.map(({ clusterId }) => clusterId)).size < 2) return { addresses: merged };
+  const clusterAddresses = ofKube.map(({ clusterId = '', addresses }) => [clusterId, addresses] as const);
+  return { addresses: winner.addresses, clusterAddresses: Object.fromEntries(clusterAddresses) };
 }
 
 /** Whether clients of `namespace` may see it. */

@@ -57,6 +57,8 @@ export interface EffectiveDestinationRule {
   readonly subsets: readonly Subset[];
   /** Whether it is for chosen workloads alone (workloadSelector). */
   readonly isForChosenWorkloads: boolean;
+  /** Names of subsets that an older rule of the same host has already: these do not count. */
+  readonly duplicateSubsets: readonly string[];
   /** Every rule that went in, oldest first. */
   readonly origins: readonly Origin[];
 }
@@ -177,10 +179,14 @@ function merge(
   if (oldest === undefined) return undefined;
   const trafficPolicy = mergedPolicy(rules);
   const subsets = new Map<string, Subset>();
+  const duplicateSubsets: string[] = [];
   for (const rule of rules) {
     for (const [index, subset] of (rule.spec.subsets ?? []).entries()) {
       const name = subset.name ?? '';
-      if (subsets.has(name)) continue;
+      if (subsets.has(name)) {
+        duplicateSubsets.push(name);
+        continue;
+      }
       const origin = originOf(rule, 'spec', 'subsets', index);
       const { trafficPolicy: own } = subset;
       subsets.set(name, {
@@ -200,6 +206,7 @@ function merge(
     host: hostOf(oldest, domainSuffix),
     ...(trafficPolicy === undefined ? {} : { trafficPolicy }),
     subsets: [...subsets.values()],
+    duplicateSubsets,
     isForChosenWorkloads: selectorOf(oldest) !== undefined,
     origins: rules.map((rule) => originOf(rule)),
   };

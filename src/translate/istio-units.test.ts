@@ -301,6 +301,7 @@ function mergedPolicy(
     version: '',
     host: '',
     subsets: [],
+    duplicateSubsets: [],
     isForChosenWorkloads: false,
     origins: [],
     ...sourced(original),

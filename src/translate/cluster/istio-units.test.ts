@@ -1,16 +1,23 @@
 // Istio's own tables (family `units` of its test data) about clusters, endpoints and where services are.
 import { test } from 'vitest';
+import { configOf } from '../../../test/support/istio-objects.ts';
 import type { UnitCheck } from '../../../test/support/istio-units.ts';
 import { runUnits, unitsFolder } from '../../../test/support/istio-units.ts';
+import { proxyNode, worldOf } from '../../../test/support/world.ts';
+import type { SidecarSpec } from '../../api/gen/istio-types.js';
+import type { Config } from '../../config/config.ts';
 import { readMeshConfig } from '../../config/mesh-config-reader.ts';
 import { parseClusterName, parseDnsSrvClusterName } from '../../model/cluster-name.ts';
 import type { Endpoint, Service } from '../../model/service.ts';
 import { allocateAddresses } from '../../registry/allocated-addresses.ts';
 import { trafficDistributionOf } from '../../registry/kube-service.ts';
 import type { LoadBalancer, TrafficPolicy } from '../destination-rule.ts';
-import { isClusterLocalHost } from '../endpoint/cluster-endpoints.ts';
+import { isClusterLocalHost, isShown } from '../endpoint/cluster-endpoints.ts';
 import { groupsOf, localityLbOf } from '../endpoint/locality-lb.ts';
+import { proxyScope } from '../scope.ts';
 import { spiffeName, underAliases } from '../tls/san-matchers.ts';
+import { credentialSecret } from '../tls/sds.ts';
+import { clusters } from './clusters.ts';
 
 type Fields = Readonly<Record<string, unknown>>;
 
@@ -170,6 +177,39 @@ const checks: Readonly<Record<string, UnitCheck>> = {
     { readonly in: string },
     { readonly want: string }
   >(({ in: host }, { want }) => [allocateAddresses([`/${host}`]).get(`/${host}`)?.v4, want]),
+  'pilot/pkg/model.ProxyView': check<
+    { readonly networkView?: readonly string[]; readonly network: string },
+    { readonly visible: boolean }
+  >(({ networkView, network }, { visible }) => [
+    isShown(networkView === undefined ? {} : { networkView }, { network }),
+    visible,
+  ]),
+  'pilot/pkg/model.InboundConnectionPoolForPort': check<
+    { readonly sidecar: SidecarSpec },
+    { readonly want: Readonly<Record<string, unknown>> }
+  >(({ sidecar }, { want }) => [
+    Object.fromEntries(Object.keys(want).map((port) => [port, poolOfPort(sidecar, Number(port))])),
+    want,
+  ]),
+  'pilot/pkg/networking/util.AddSubsetToMetadata': check<
+    { readonly in: { filterMetadata?: object }; readonly subset: string },
+    { readonly want: { filterMetadata?: { istio: object } } }
+  >(({ in: given, subset }, { want }) => [
+    given.filterMetadata === undefined
+      ? metadataUnder(undefined, '')
+      : metadataUnder({ name: 'svcA', spec: { subsets: [{ name: subset }] } }, subset),
+    want.filterMetadata?.istio ?? {},
+  ]),
+  'pilot/pkg/networking/util.AddALPNOverrideToMetadata': check<
+    { readonly tlsMode: string },
+    { readonly want: { filterMetadata: { istio: { alpn_override?: string } } } | null }
+  >(({ tlsMode }, { want }) => {
+    const ours = metadataUnder({ name: 'r', spec: { trafficPolicy: { tls: { mode: tlsMode } } } }, '');
+    return [(ours as { alpn_override?: string }).alpn_override, want?.filterMetadata.istio.alpn_override];
+  }),
+  'pilot/pkg/model/credentials.ToResourceName': check<{ readonly name: string }, { readonly want: string }>(
+    ({ name }, { want }) => [credentialSecret(name).name, want],
+  ),
   'pkg/spiffe.GenSpiffeURI': check<
     { readonly trustDomain: string; readonly namespace?: string; readonly serviceAccount?: string },
     { readonly expectedURI: string }
@@ -186,6 +226,48 @@ const checks: Readonly<Record<string, UnitCheck>> = {
     Object.keys(want ?? {}).sort(),
   ]),
 };
+
+const objects = (kind: string, name: string, spec: object): Config =>
+  configOf({
+    apiVersion: 'networking.istio.io/v1',
+    kind,
+    metadata: { name, namespace: 'default' },
+    spec,
+  });
+
+/** What the metadata of a service's cluster says under a DestinationRule, without the services. */
+function metadataUnder(rule: { name: string; spec: object } | undefined, subset: string): unknown {
+  const entry = objects('ServiceEntry', 'a', {
+    hosts: ['a.example'],
+    ports: [{ number: 80, name: 'http', protocol: 'HTTP' }],
+    resolution: 'STATIC',
+    location: 'MESH_INTERNAL',
+  });
+  const rules =
+    rule === undefined ? [] : [objects('DestinationRule', rule.name, { host: 'a.example', ...rule.spec })];
+  const world = worldOf([entry, ...rules]);
+  const scope = proxyScope(world, proxyNode());
+  const input = clusters.input(world, scope, `outbound|80|${subset}|a.example`);
+  if (input === undefined) return 'no such cluster';
+  const { services: _services, ...rest } =
+    clusters.build(input).message.metadata?.filterMetadata['istio'] ?? {};
+  return rest;
+}
+
+/** Of the inbound cluster of that port, which the Sidecar names or a Service does. */
+function poolOfPort(sidecar: SidecarSpec, port: number): unknown {
+  const ingress = (sidecar.ingress ?? []).filter((each) => each.port?.number === port);
+  const service = configOf({
+    apiVersion: 'v1',
+    kind: 'Service',
+    metadata: { name: 'a', namespace: 'default' },
+    spec: { selector: { app: 'a' }, ports: [{ port, name: 'tcp' }] },
+  });
+  const world = worldOf([service, objects('Sidecar', 's', { ...sidecar, ingress })]);
+  const scope = proxyScope(world, proxyNode({ labels: { app: 'a' } }));
+  const input = clusters.input(world, scope, `inbound|${port}||`);
+  return input?.kind === 'inbound' ? input.policy.policy.connectionPool : 'no such cluster';
+}
 
 test.skipIf(unitsFolder === undefined)(
   'clusters, endpoints: Istio cases (partly C3.11, C10.03, C10.04)',

@@ -174,35 +174,47 @@ test('DestinationRule tls: each mode in full (C3.11)', () => {
   const tls = 'envoy.transport_sockets.tls';
   expect(of('mode: DISABLE')).toMatchObject({ socket: 'raw', automatic: undefined });
   expect(of('mode: SIMPLE')).toEqual({
-    ...{ socket: tls, sni: '', names: '', certificates: '', root: 'file-root:system', alpn: '' },
+    socket: tls,
+    sni: '',
+    names: '',
+    certificates: '',
+    root: 'file-root:system',
+    alpn: '',
     automatic: { autoSni: true, autoSanValidation: true },
   });
   const files = 'clientCertificate: /c, privateKey: /k, caCertificates: /ca';
   expect(of(`mode: MUTUAL, ${files}, sni: x, subjectAltNames: [y, z]`)).toEqual({
-    ...{
-      socket: tls,
-      sni: 'x',
-      names: 'y,z',
-      certificates: 'file-cert:/c~/k',
-      root: 'file-root:/ca',
-      alpn: '',
-    },
+    socket: tls,
+    sni: 'x',
+    names: 'y,z',
+    certificates: 'file-cert:/c~/k',
+    root: 'file-root:/ca',
+    alpn: '',
     automatic: undefined,
   });
   // Names of its own are what counts, whatever the request asked for.
   expect(of('mode: SIMPLE, subjectAltNames: [y]').automatic).toEqual({ autoSni: true });
   expect(of('mode: SIMPLE, insecureSkipVerify: true')).toMatchObject({
-    ...{ socket: tls, root: 'unchecked', automatic: { autoSni: true } },
+    socket: tls,
+    root: 'unchecked',
+    automatic: { autoSni: true },
   });
   expect(of('mode: SIMPLE', undefined, 'http2').alpn).toBe('h2');
   const credential = 'mode: MUTUAL, credentialName: c';
   expect(of(credential).socket).toBe('raw');
   expect(of(credential, { proxy: { type: 'router' } })).toMatchObject({
-    ...{ socket: tls, certificates: 'kubernetes://c', root: 'kubernetes://c-cacert' },
+    socket: tls,
+    certificates: 'kubernetes://c',
+    root: 'kubernetes://c-cacert',
   });
   const mutual = {
-    ...{ socket: tls, sni: 'outbound_.80_._.a.default.svc.cluster.local', names },
-    ...{ certificates: 'default', root: 'ROOTCA', alpn: 'istio-peer-exchange,istio', automatic: undefined },
+    socket: tls,
+    sni: 'outbound_.80_._.a.default.svc.cluster.local',
+    names,
+    certificates: 'default',
+    root: 'ROOTCA',
+    alpn: 'istio-peer-exchange,istio',
+    automatic: undefined,
   };
   expect(of('mode: ISTIO_MUTUAL')).toEqual(mutual);
   expect(of('mode: ISTIO_MUTUAL', undefined, 'http2')).toEqual({

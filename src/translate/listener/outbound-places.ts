@@ -86,11 +86,14 @@ function groups(service: Service, addresses: readonly string[]): readonly Binds[
 }
 
 /**
- * The addresses by which a proxy's clients call a service. Of a Kubernetes Service those of the proxy's families,
- * else its first: clients may have it from elsewhere. Of a ServiceEntry all of them.
+ * The addresses by which a proxy's clients call a service. Of a Kubernetes Service those that the proxy's own cluster
+ * has for it and that are of the proxy's families, else its first: clients may have it from elsewhere. Of a ServiceEntry all of them.
  * Source: Istio `GetAddressForProxy`.
  */
-export function addressesFor({ node }: ProxyScope, { addresses, registry }: Service): readonly string[] {
+export function addressesFor({ node }: ProxyScope, service: Service): readonly string[] {
+  const { registry, clusterAddresses } = service;
+  const ofCluster = clusterAddresses?.[node.clusterId] ?? clusterAddresses?.[''] ?? [];
+  const addresses = ofCluster.length > 0 ? ofCluster : service.addresses;
   const known = addresses.filter((address) => address !== wildcardAddress);
   if (registry !== 'Kubernetes') return known;
   const families = new Set(node.ipAddresses.map((address) => isIP(address)));
