@@ -23,10 +23,10 @@ export class RawBackend {
     return this.#sockets.size;
   }
 
-  listen(port: number): Promise<void> {
+  listen(port: number, address = '127.0.0.1'): Promise<void> {
     return new Promise((resolve, reject) => {
       this.#server.once('error', reject);
-      this.#server.listen(port, '127.0.0.1', resolve);
+      this.#server.listen(port, address, resolve);
     });
   }
 

@@ -40,6 +40,12 @@ const oneHeader = (line: string): string => get('/ok', `${line}\r\n`);
 /** Where Envoy's own details or flags are finer than ours, only the client's view is compared. */
 const clientOnly = (seen: Seen): Seen => ({ ...seen, log: '', upstream: '' });
 
+/** It is made of the connection's addresses, which differ; how the header is written does not. */
+const withoutCookieValue = (seen: Seen): Seen => ({
+  ...seen,
+  response: seen.response.replace(/made="[0-9a-f]{16}"/, 'made="VALUE"'),
+});
+
 /** Our local replies say more than Envoy's empty ones do here. */
 const clientHead = (seen: Seen): Seen => ({
   ...clientOnly(seen),
@@ -83,6 +89,20 @@ const cases: readonly Case[] = [
   { name: 'per-try timeout', request: get('/try-timeout/slow') },
   { name: 'retries on 5xx (D6.07)', request: get('/retry/503') },
   { name: 'retries on connect failure (D6.07)', request: get('/retry-refused') },
+  ...['ring', 'maglev'].flatMap((kind): Case[] => [
+    ...['jason', 'mary', 'x', 'a much longer value, of more than thirty-two bytes'].map((user) => ({
+      name: `${kind}: header ${user} (D6.03, partly D6.02)`,
+      request: get(`/${kind}`, `x-user: ${user}\r\n`),
+    })),
+    { name: `${kind}: cookie (D6.03)`, request: get(`/${kind}`, 'cookie: a=b; user="jason"\r\n') },
+    { name: `${kind}: header and query (D6.03)`, request: get(`/${kind}?user=mary`, 'x-user: jason\r\n') },
+    { name: `${kind}: source address (D6.03)`, request: get(`/${kind}/source`) },
+    {
+      name: `${kind}: a cookie is made (D6.03)`,
+      request: get(`/${kind}/cookie`),
+      forgive: withoutCookieValue,
+    },
+  ]),
   { name: 'retries in other priorities (C5.10)', request: get('/tiers/others') },
   { name: 'retries in the same priority', request: get('/tiers/same') },
   { name: 'no retry on plain 500 (A6.09)', request: get('/retry-default/500') },
@@ -353,7 +373,7 @@ describe.skipIf(needs('envoy'))('HTTP connection manager: as stock Envoy (partly
   let folder: string;
 
   beforeAll(async () => {
-    await backend.listen(ports.backend);
+    await backend.listen(ports.backend, '0.0.0.0');
     proxy = await startStaticProxy(bootstrap(ports.ours, '/dev/null'), { random: () => 0.3 });
     folder = mkdtempSync(join(tmpdir(), 'parity-'));
     writeFileSync(join(folder, 'envoy.yaml'), bootstrap(ports.envoy, join(folder, 'access.log')));
@@ -536,6 +556,18 @@ function bootstrap(port: number, accessLog: string): string {
     `route: {cluster: ${cluster}${more === '' ? '' : `, ${more}`}}`;
   const fault = (config: string): string =>
     `typed_per_filter_config: {envoy.filters.http.fault: {"@type": type.googleapis.com/envoy.extensions.filters.http.fault.v3.HTTPFault, ${config}}}`;
+  const upstreamHost = 'response_headers_to_add: [{header: {key: x-host, value: "%UPSTREAM_HOST%"}}]';
+  const hashed = ['ring', 'maglev'].map(
+    (kind) =>
+      `  - {name: ${kind}, type: STATIC, connect_timeout: 1s, ${kind === 'ring' ? 'lb_policy: RING_HASH, ring_hash_lb_config: {minimum_ring_size: 100}' : 'lb_policy: MAGLEV, maglev_lb_config: {table_size: 251}'}, load_assignment: {cluster_name: ${kind}, endpoints: [{lb_endpoints: [${[
+        2, 3, 4, 5,
+      ]
+        .map(
+          (host) =>
+            `{load_balancing_weight: ${host}, endpoint: {address: {socket_address: {address: 127.0.0.${host}, port_value: ${ports.backend}}}}}`,
+        )
+        .join(', ')}]}]}}`,
+  );
   const routes = [
     route('/no-cluster', to('missing')),
     route('/no-hosts', to('empty')),
@@ -548,6 +580,23 @@ function bootstrap(port: number, accessLog: string): string {
     ),
     route('/retry/', to('backend', 'retry_policy: {retry_on: 5xx, num_retries: 2}')),
     route('/retry-refused', to('refused', 'retry_policy: {retry_on: connect-failure, num_retries: 2}')),
+    ...['ring', 'maglev'].flatMap((kind) => [
+      route(
+        `/${kind}/source`,
+        `${to(kind, 'hash_policy: [{connection_properties: {source_ip: true}}]')}, ${upstreamHost}`,
+      ),
+      route(
+        `/${kind}/cookie`,
+        to(
+          kind,
+          'hash_policy: [{cookie: {name: made, ttl: 60s, path: /a, attributes: [{name: SameSite, value: Strict}]}}]',
+        ),
+      ),
+      route(
+        `/${kind}`,
+        `${to(kind, 'hash_policy: [{header: {header_name: x-user}}, {query_parameter: {name: user}}, {cookie: {name: user}, terminal: true}]')}, ${upstreamHost}`,
+      ),
+    ]),
     route(
       '/tiers/others',
       to(
@@ -647,6 +696,7 @@ static_resources:
   listeners:${listener('sidecar', { use_remote_address: false })}${listener('gateway', { use_remote_address: true, normalize_path: true, server_name: 'istio-envoy', proxy_100_continue: true })}${listener('options', { use_remote_address: true, xff_num_trusted_hops: 1, via: 'fair', always_set_request_id_in_response: true, preserve_external_request_id: true, server_header_transformation: 'APPEND_IF_ABSENT', strip_any_host_port: true, strip_trailing_host_dot: true, merge_slashes: true, path_with_escaped_slashes_action: 'UNESCAPE_AND_REDIRECT', append_x_forwarded_port: true, common_http_protocol_options: { headers_with_underscores_action: 'DROP_HEADER' } })}${listener('internal', { use_remote_address: true, internal_address_config: { cidr_ranges: [{ address_prefix: '127.0.0.0', prefix_len: 8 }] } })}${listener('old', { http_protocol_options: { accept_http_10: true, default_host_for_http_10: 'test.example' }, path_with_escaped_slashes_action: 'REJECT_REQUEST', common_http_protocol_options: { headers_with_underscores_action: 'REJECT_REQUEST' } })}
   clusters:
   - {name: original, type: ORIGINAL_DST, lb_policy: CLUSTER_PROVIDED, connect_timeout: 1s}
+${hashed.join('\n')}
   - name: tiers
     type: STATIC
     connect_timeout: 1s

@@ -18,6 +18,7 @@ import { durationMs, refuseFields } from '../refuse-fields.ts';
 import type { Counter, Gauge } from '../stats/stats.ts';
 import { StreamInfo, flagBits } from '../stream-info.ts';
 import type { TcpFailure, UpstreamTcpConnection } from '../upstream/cluster.ts';
+import { xxhash64 } from '../upstream/xxhash64.ts';
 import type { DownstreamConnection, FilterContext, NetworkFilter } from './filter.ts';
 import { restoredDestination } from './filter.ts';
 
@@ -50,6 +51,8 @@ class TcpProxyFilter implements NetworkFilter {
   /** 0: no limit. */
   readonly maxDurationMs: number;
   readonly maxConnectAttempts: number;
+  /** Clusters that place connections by a key take the client's address for it. */
+  readonly hashesSource: boolean;
   readonly #pickCluster: () => string;
   readonly #sessions = new Set<TcpSession>();
 
@@ -61,6 +64,7 @@ class TcpProxyFilter implements NetworkFilter {
     this.idleTimeoutMs = durationMs(config.idleTimeout, defaultIdleTimeoutMs);
     this.maxDurationMs = durationMs(config.maxDownstreamConnectionDuration, 0);
     this.maxConnectAttempts = config.maxConnectAttempts ?? 1;
+    this.hashesSource = readHashPolicy(config);
     this.#pickCluster = compileClusterChoice(config, context.random);
     const scope = context.stats.scope('tcp').scope(config.statPrefix, 'envoy_tcp_prefix');
     this.stats = {
@@ -106,7 +110,16 @@ const acceptedFields = new Set([
   'access_log',
   'max_connect_attempts',
   'max_downstream_connection_duration',
+  'hash_policy',
 ]);
+
+/** Envoy has at most one policy here. */
+function readHashPolicy({ hashPolicy }: TcpProxy): boolean {
+  for (const [index, { policySpecifier }] of hashPolicy.entries())
+    if (policySpecifier.case !== 'sourceIp')
+      throw new ConfigError(`hash_policy[${index}]`, 'source_ip is supported');
+  return hashPolicy.length > 0;
+}
 
 function compileClusterChoice(config: TcpProxy, random: () => number): () => string {
   const specifier = config.clusterSpecifier;
@@ -214,7 +227,10 @@ class TcpSession {
     this.#attempts++;
     this.#info.attemptCount = this.#attempts;
     this.#giveUp = cluster.connectTcp(
-      { destination: restoredDestination(this.#connection) },
+      {
+        destination: restoredDestination(this.#connection),
+        hash: this.#filter.hashesSource ? () => xxhash64(this.#connection.remoteAddress.address) : undefined,
+      },
       {
         onConnected: (upstream) => this.#onConnected(upstream),
         onFailed: (failure, reason, host) => this.#onFailed(failure, reason, host?.address),

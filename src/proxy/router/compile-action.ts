@@ -36,6 +36,7 @@ import type {
   RouteActionKind,
   WeightedTarget,
 } from './compiled.ts';
+import { compileHashPolicy } from './hash-policy.ts';
 import { compileHeaderMutations, joinMutations } from './header-mutations.ts';
 import { parseRetryOn } from './retry-conditions.ts';
 
@@ -122,6 +123,7 @@ function compileForward(
       'max_grpc_timeout',
       'max_stream_duration',
       'upgrade_configs',
+      'hash_policy',
     ]),
   );
   const retryPolicy = action.retryPolicy ?? levels.virtualHost.retryPolicy;
@@ -147,6 +149,7 @@ function compileForward(
     mirrors: mirrors.map((mirror, index) =>
       compileMirror(mirror, `${field}.request_mirror_policies[${index}]`),
     ),
+    hashPolicy: compileHashPolicy(action.hashPolicy, `${field}.hash_policy`),
     highPriority: action.priority === RoutingPriority.HIGH,
     upgrades: new Map(
       action.upgradeConfigs.map((upgrade, index) => {

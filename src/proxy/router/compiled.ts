@@ -1,4 +1,5 @@
 // A RouteConfiguration made ready for requests: the form in which the data path holds routes.
+import type { HashPolicy } from './hash-policy.ts';
 import type { RouteConfiguration } from '../../api/gen/envoy/config/route/v3/route_pb.js';
 import type { CompiledMatch, PathSpecifier } from '../matchers/route.ts';
 import type { RequestPredicate, TextPredicate } from '../matchers/input.ts';
@@ -72,6 +73,8 @@ export interface ForwardAction {
   readonly grpcTimeoutMaxMs: number | undefined;
   readonly retry: RetrySettings | undefined;
   readonly mirrors: readonly MirrorSettings[];
+  /** For clusters that place requests by a key. */
+  readonly hashPolicy: HashPolicy | undefined;
   readonly highPriority: boolean;
   /** Upgrade types, lower case, that this route allows or forbids beyond the connection manager. */
   readonly upgrades: ReadonlyMap<string, boolean>;

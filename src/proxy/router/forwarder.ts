@@ -49,6 +49,9 @@ export class Forwarder implements ResponseHandler, PoolWaiter {
   readonly #triedPriorities = new Set<number>();
   /** Place in `triedHosts` from which priorities are counted. */
   #prioritiesFrom = 0;
+  #hashed = false;
+  #hash: bigint | undefined;
+  #setCookies: string[] | undefined;
   #timeoutMs = 0;
   #tryTimeoutMs = 0;
   #requestComplete = false;
@@ -93,6 +96,8 @@ export class Forwarder implements ResponseHandler, PoolWaiter {
     this.#triedHosts.length = 0;
     this.#triedPriorities.clear();
     this.#prioritiesFrom = 0;
+    this.#hashed = false;
+    this.#setCookies = undefined;
     const timeouts = requestTimeouts(action, headers, isGrpcRequest(headers));
     this.#timeoutMs = timeouts.timeoutMs;
     this.#tryTimeoutMs = timeouts.tryTimeoutMs;
@@ -189,6 +194,7 @@ export class Forwarder implements ResponseHandler, PoolWaiter {
 
   onPoolFailure(failure: PoolFailure, details: string): void {
     this.#pool = undefined;
+    this.#stream.info.upstreamHost = this.#host?.address;
     this.#onReset(
       failure === 'overflow'
         ? 'overflow'
@@ -244,6 +250,7 @@ export class Forwarder implements ResponseHandler, PoolWaiter {
     }
     if (this.#route.virtualHost.attemptCountInResponse)
       headers.setKnown(H['x-envoy-attempt-count'], String(this.#attempts));
+    for (const cookie of this.#setCookies ?? []) headers.add('set-cookie', cookie);
     const mutations =
       stream.weighted === undefined ? this.#route.responseHeaders : stream.weighted.responseHeaders;
     if (mutations !== undefined) {
@@ -304,6 +311,14 @@ export class Forwarder implements ResponseHandler, PoolWaiter {
     this.#stream.finish(undefined);
   }
 
+  /** Once a request: a retry has the same key, and one cookie is enough. */
+  readonly #hashOf = (): bigint | undefined => {
+    if (this.#hashed) return this.#hash;
+    this.#hashed = true;
+    this.#hash = this.#action.hashPolicy?.(this.#stream, (header) => (this.#setCookies ??= []).push(header));
+    return this.#hash;
+  };
+
   /**
    * The priorities of the hosts that were tried, brought up to date after every `updateFrequency` attempts;
    * undefined where none is to be avoided. Source: Envoy, previous_priorities.
@@ -329,6 +344,7 @@ export class Forwarder implements ResponseHandler, PoolWaiter {
       triedHosts: action.retry?.avoidTriedHosts === true ? this.#triedHosts : undefined,
       avoidAttempts: action.retry?.hostSelectionAttemptsMax,
       triedPriorities,
+      hash: action.hashPolicy === undefined ? undefined : this.#hashOf,
     });
     // All of them were tried: from here on they are counted anew.
     if (triedPriorities?.size === 0) this.#prioritiesFrom = this.#triedHosts.length;

@@ -6,6 +6,7 @@ import {
   Cluster_CommonLbConfigSchema,
   Cluster_DiscoveryType,
   Cluster_LbPolicy,
+  Cluster_RingHashLbConfig_HashFunction,
   ClusterSchema,
 } from '../../api/gen/envoy/config/cluster/v3/cluster_pb.js';
 import type { HttpProtocolOptions as CommonOptions } from '../../api/gen/envoy/config/core/v3/protocol_pb.js';
@@ -14,6 +15,7 @@ import { HttpProtocolOptionsSchema } from '../../api/gen/envoy/extensions/upstre
 import { registry, typeUrlOf } from '../../api/any.ts';
 import { ConfigError } from '../config-error.ts';
 import { durationMs, refuseFields } from '../refuse-fields.ts';
+import type { HashTableOptions } from './hash-table.ts';
 import type { BalancingPolicy } from './load-balancer.ts';
 import type { OutlierSettings } from './outlier.ts';
 import { outlierSettings } from './outlier.ts';
@@ -21,6 +23,7 @@ import { outlierSettings } from './outlier.ts';
 export interface ClusterSettings {
   readonly originalDestination: boolean;
   readonly policy: BalancingPolicy;
+  readonly hashTable: HashTableOptions | undefined;
   readonly choiceCount: number;
   readonly activeRequestBias: number;
   readonly panicThresholdPercent: number;
@@ -64,6 +67,8 @@ const acceptedClusterFields = new Set([
   'upstream_bind_config',
   'original_dst_lb_config',
   'least_request_lb_config',
+  'maglev_lb_config',
+  'ring_hash_lb_config',
   'round_robin_lb_config',
   'common_lb_config',
   'transport_socket',
@@ -127,6 +132,7 @@ export function readClusterConfig(config: Cluster): ClusterSettings {
   return {
     originalDestination,
     policy: policyOf(config, originalDestination),
+    hashTable: hashTableOf(config),
     choiceCount: leastRequest?.choiceCount ?? 2,
     activeRequestBias: leastRequest?.activeRequestBias?.defaultValue ?? 1,
     panicThresholdPercent: config.commonLbConfig?.healthyPanicThreshold?.value ?? 50,
@@ -154,15 +160,49 @@ function policyOf(config: Cluster, originalDestination: boolean): BalancingPolic
     case Cluster_LbPolicy.RANDOM:
       return 'RANDOM';
     case Cluster_LbPolicy.RING_HASH:
+      return 'RING_HASH';
     case Cluster_LbPolicy.MAGLEV:
+      return 'MAGLEV';
     case Cluster_LbPolicy.CLUSTER_PROVIDED:
     case Cluster_LbPolicy.LOAD_BALANCING_POLICY_CONFIG:
     default:
       throw new ConfigError(
         'lb_policy',
-        `${Cluster_LbPolicy[config.lbPolicy]} is not supported; ROUND_ROBIN, LEAST_REQUEST and RANDOM are`,
+        `${Cluster_LbPolicy[config.lbPolicy]} is not supported; ROUND_ROBIN, LEAST_REQUEST, RANDOM, RING_HASH and MAGLEV are`,
       );
   }
+}
+
+const ringSizeMax = 8_388_608;
+
+/** Envoy's bounds and defaults. */
+function hashTableOf({ lbPolicy, lbConfig }: Cluster): HashTableOptions | undefined {
+  if (lbPolicy === Cluster_LbPolicy.MAGLEV) {
+    const size = Number(
+      (lbConfig.case === 'maglevLbConfig' ? lbConfig.value.tableSize : undefined) ?? 65_537n,
+    );
+    if (size > 5_000_011 || !isPrime(size))
+      throw new ConfigError('maglev_lb_config.table_size', `${size} is not a prime up to 5000011`);
+    return { kind: 'maglev', size };
+  }
+  if (lbPolicy !== Cluster_LbPolicy.RING_HASH) return undefined;
+  const ring = lbConfig.case === 'ringHashLbConfig' ? lbConfig.value : undefined;
+  if (ring !== undefined && ring.hashFunction !== Cluster_RingHashLbConfig_HashFunction.XX_HASH)
+    throw new ConfigError('ring_hash_lb_config.hash_function', 'XX_HASH is supported');
+  const minimumSize = Number(ring?.minimumRingSize ?? 1024n);
+  const maximumSize = Number(ring?.maximumRingSize ?? BigInt(ringSizeMax));
+  if (minimumSize > maximumSize || maximumSize > ringSizeMax)
+    throw new ConfigError(
+      'ring_hash_lb_config',
+      `sizes from ${minimumSize} to ${maximumSize}: the least must not be above the largest, nor that above ${ringSizeMax}`,
+    );
+  return { kind: 'ring', minimumSize, maximumSize };
+}
+
+function isPrime(number: number): boolean {
+  if (number < 2) return false;
+  for (let divisor = 2; divisor * divisor <= number; divisor += 1) if (number % divisor === 0) return false;
+  return true;
 }
 
 const protocolOptionsKey = 'envoy.extensions.upstreams.http.v3.HttpProtocolOptions';

@@ -43,6 +43,8 @@ export interface PickContext {
   readonly avoidAttempts?: number | undefined;
   /** Priorities that were tried; where the others have nobody, they are forgotten. */
   readonly triedPriorities?: Set<number> | undefined;
+  /** For RING_HASH and MAGLEV: asked once, and only by them; undefined: chance decides. */
+  readonly hash?: (() => bigint | undefined) | undefined;
 }
 
 export type TcpFailure = 'no_healthy_host' | 'overflow' | 'connect_failure' | 'connect_timeout';
@@ -162,22 +164,29 @@ export class UpstreamCluster {
   /** The next host by the cluster's policy; undefined when there is none that may be used. */
   pickHost(context: PickContext): Host | undefined {
     if (this.#settings.originalDestination) return this.#destinationHost(context.destination);
-    let host = this.#pick(context.triedPriorities);
+    const hash = this.#balancer.hashes ? context.hash?.() : undefined;
+    let host = this.#pick(context.triedPriorities, hash, 0);
     const tried = context.triedHosts;
     if (tried === undefined || tried.length === 0) return host;
     for (let attempt = 0; attempt < (context.avoidAttempts ?? 1); attempt++) {
       if (host === undefined || !tried.includes(host)) break;
-      host = this.#pick(context.triedPriorities);
+      host = this.#pick(context.triedPriorities, hash, attempt + 1);
     }
     return host;
   }
 
-  #pick(triedPriorities: Set<number> | undefined): Host | undefined {
-    if (triedPriorities === undefined || triedPriorities.size === 0) return this.#balancer.pick();
-    const host = this.#balancer.pickOutside(triedPriorities);
-    if (host !== undefined) return host;
-    triedPriorities.clear();
-    return this.#balancer.pick();
+  #pick(
+    triedPriorities: Set<number> | undefined,
+    hash: bigint | undefined,
+    attempt: number,
+  ): Host | undefined {
+    const balancer = this.#balancer;
+    if (triedPriorities !== undefined && triedPriorities.size > 0) {
+      const host = balancer.pickOutside(triedPriorities, hash, attempt);
+      if (host !== undefined) return host;
+      triedPriorities.clear();
+    }
+    return balancer.hashes ? balancer.pickByHash(hash, attempt) : balancer.pick();
   }
 
   /** The keep-alive connections to `host` for requests of a routing priority. */

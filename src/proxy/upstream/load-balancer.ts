@@ -1,9 +1,11 @@
 // Which host serves next: priorities, panic, localities and the policies of one priority level.
 import type { Random } from '../../base/random.ts';
 import { EdfScheduler } from './edf.ts';
+import type { HashTable, HashTableOptions } from './hash-table.ts';
+import { hashTable } from './hash-table.ts';
 import type { Host } from './host.ts';
 
-export type BalancingPolicy = 'ROUND_ROBIN' | 'LEAST_REQUEST' | 'RANDOM';
+export type BalancingPolicy = 'ROUND_ROBIN' | 'LEAST_REQUEST' | 'RANDOM' | 'RING_HASH' | 'MAGLEV';
 
 export interface BalancingOptions {
   readonly policy: BalancingPolicy;
@@ -15,6 +17,8 @@ export interface BalancingOptions {
   readonly panicThresholdPercent: number;
   /** Weigh localities by their configured weights. */
   readonly localityWeighted: boolean;
+  /** RING_HASH and MAGLEV only. */
+  readonly hashTable?: HashTableOptions | undefined;
   readonly random: Random;
 }
 
@@ -68,8 +72,21 @@ export class LoadBalancer {
     return last.level.pick(last.degraded);
   }
 
+  /** Whether `pickByHash` is to be asked instead of `pick`. */
+  get hashes(): boolean {
+    return this.#options.hashTable !== undefined;
+  }
+
+  /** RING_HASH and MAGLEV: the host for that hash (absent: for one drawn by chance); `attempt` counts from 0. */
+  pickByHash(hash: bigint | undefined, attempt: number): Host | undefined {
+    const key = hash ?? BigInt(Math.floor(this.#options.random() * 2 ** 53)) << 11n;
+    const point = Number(key % 100n);
+    const load = this.#loads.find(({ upTo }) => point < upTo) ?? this.#loads.at(-1);
+    return load?.level.pickByHash(load.degraded, key, attempt);
+  }
+
   /** As `pick`, from the other priorities; undefined where none of them has a host that is well. */
-  pickOutside(excluded: ReadonlySet<number>): Host | undefined {
+  pickOutside(excluded: ReadonlySet<number>, hash: bigint | undefined, attempt: number): Host | undefined {
     const key = [...excluded].sort((a, b) => a - b).join();
     let partial = this.#partial.get(key);
     if (partial === undefined) {
@@ -80,9 +97,9 @@ export class LoadBalancer {
       );
       this.#partial.set(key, partial);
     }
-    return partial.#levels.some(({ healthy, degraded }) => healthy.length + degraded.length > 0)
-      ? partial.pick()
-      : undefined;
+    if (!partial.#levels.some(({ healthy, degraded }) => healthy.length + degraded.length > 0))
+      return undefined;
+    return partial.hashes ? partial.pickByHash(hash, attempt) : partial.pick();
   }
 }
 
@@ -95,8 +112,12 @@ class Level {
   readonly #pickHealthy: () => Host | undefined;
   readonly #pickDegraded: () => Host | undefined;
   readonly #pickAll: () => Host | undefined;
+  readonly #options: BalancingOptions;
+  /** Made when first asked for; null: no hosts. */
+  readonly #tables = new Map<'all' | 'healthy' | 'degraded', HashTable | null>();
 
   constructor(hosts: readonly Host[], options: BalancingOptions) {
+    this.#options = options;
     this.hosts = hosts;
     this.healthy = hosts.filter((host) => host.usable && host.health === 'HEALTHY');
     this.degraded = hosts.filter((host) => host.usable && host.health === 'DEGRADED');
@@ -111,6 +132,19 @@ class Level {
   pick(degraded: boolean): Host | undefined {
     if (this.panic) return this.#pickAll();
     return degraded ? this.#pickDegraded() : this.#pickHealthy();
+  }
+
+  pickByHash(degraded: boolean, hash: bigint, attempt: number): Host | undefined {
+    const { hashTable: options, localityWeighted } = this.#options;
+    if (options === undefined) return this.pick(degraded);
+    const part = this.panic ? 'all' : degraded ? 'degraded' : 'healthy';
+    let table = this.#tables.get(part);
+    if (table === undefined) {
+      const hosts = part === 'all' ? this.hosts : part === 'degraded' ? this.degraded : this.healthy;
+      table = hashTable(hosts, localityWeighted, options) ?? null;
+      this.#tables.set(part, table);
+    }
+    return table?.(hash, attempt);
   }
 }
 
