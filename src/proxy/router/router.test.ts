@@ -221,12 +221,12 @@ describe('compileRoutes', () => {
           routes: [
             {
               match: { prefix: '/' },
-              route: { cluster: 'c', hashPolicy: [{ header: { headerName: 'x' } }] },
+              route: { cluster: 'c', hashPolicy: [{ filterState: { key: 'a' } }] },
             },
           ],
         },
       ],
-      /^virtual_hosts\[0\]\.routes\[0\]\.route\.hash_policy: is not supported/,
+      /^virtual_hosts\[0\]\.routes\[0\]\.route\.hash_policy\[0\]: header, cookie/,
     ],
     [
       'no action',

@@ -211,8 +211,16 @@ describe('OutlierDetector', () => {
 
 describe('createCluster', () => {
   const refused: readonly (readonly [string, Record<string, JsonValue>, RegExp])[] = [
-    ['ring hash', { lbPolicy: 'RING_HASH' }, /^lb_policy: RING_HASH is not supported/],
-    ['maglev', { lbPolicy: 'MAGLEV' }, /^lb_policy: MAGLEV/],
+    [
+      'a table whose size is no prime',
+      { lbPolicy: 'MAGLEV', maglevLbConfig: { tableSize: '100' } },
+      /^maglev_lb_config.table_size: 100 is not a prime/,
+    ],
+    [
+      'another hash function',
+      { lbPolicy: 'RING_HASH', ringHashLbConfig: { hashFunction: 'MURMUR_HASH_2' } },
+      /^ring_hash_lb_config.hash_function/,
+    ],
     [
       'health checks',
       {
