@@ -10,7 +10,7 @@ import { judge } from '../../test/support/istio-validation.ts';
 
 const folder = istioTestdata('validation');
 
-test.skipIf(folder === undefined)('readText: judges as Istio does (C14.03)', (context) => {
+test.skipIf(folder === undefined)('readText: judges as Istio does (partly C14.03)', (context) => {
   const { cases } = parse(readFileSync(join(folder ?? '', 'cases.yaml'), 'utf8'), { maxAliasCount: -1 }) as {
     cases: ValidationCase[];
   };
