@@ -243,7 +243,9 @@ function checkMesh(mesh: WrittenMesh, checker: Checker): void {
       checker.at(name).unsupported();
   }
   if ('extensionProviders' in mesh)
-    checker.at('extensionProviders').warn('is not read yet; nothing that we support refers to it');
+    checker
+      .at('extensionProviders')
+      .warn('has no effect yet: it is checked, but nothing that is built refers to it');
   checkOutboundPolicy(mesh.outboundTrafficPolicy ?? {}, checker.at('outboundTrafficPolicy'));
   checkUpstream(mesh, checker);
   checkMeshRetries(mesh, checker);

@@ -2,6 +2,7 @@
 import { isIP } from 'node:net';
 import type { Config } from '../config/config.ts';
 import type { KubeServiceSpec, PodStatus } from '../config/kube-types.ts';
+import { externalAddresses } from '../config/service-addresses.ts';
 import type { MeshConfig } from '../config/mesh-config.ts';
 import { labelsMatch } from '../model/labels.ts';
 import { ingressGatewayLabels } from './gateway.ts';
@@ -34,12 +35,6 @@ export function ingressStatus(mesh: MeshConfig, around: IngressSurroundings): In
   return { loadBalancer: { ingress: addresses.sort((a, b) => (key(a) < key(b) ? -1 : 1)) } };
 }
 
-interface ServiceStatus {
-  readonly loadBalancer?: {
-    readonly ingress?: readonly { readonly ip?: string; readonly hostname?: string }[];
-  };
-}
-
 interface NodeStatus {
   readonly addresses?: readonly { readonly type?: string; readonly address?: string }[];
 }
@@ -49,11 +44,8 @@ function addressesOf(mesh: MeshConfig, around: IngressSurroundings): ReadonlySet
   if (ingressService !== '') {
     const service = around.service(rootNamespace, ingressService);
     if (service === undefined) return new Set();
-    const { type, externalName = '', externalIPs = [] } = service.spec;
-    if (type === 'ExternalName') return new Set([externalName]);
-    const given = (service.status as ServiceStatus | undefined)?.loadBalancer?.ingress ?? [];
-    const all = [...given.map(({ ip, hostname }) => ip ?? hostname ?? ''), ...externalIPs];
-    return new Set(all.filter((address) => address !== ''));
+    const { type, externalName = '' } = service.spec;
+    return new Set(type === 'ExternalName' ? [externalName] : externalAddresses(service));
   }
   const selector = ingressGatewayLabels(mesh);
   const pods = around

@@ -19,6 +19,7 @@ import type {
 } from '../config/gateway-api-types.ts';
 import type { IngressClassConfig, IngressConfig } from '../config/ingress-types.ts';
 import type { ConfigMap, KubeServiceSpec, Secret } from '../config/kube-types.ts';
+import { externalAddresses } from '../config/service-addresses.ts';
 import type { MeshConfig } from '../config/mesh-config.ts';
 import { sameConfig } from '../config/store.ts';
 import { policyTargets } from '../gateway-api/backend-tls.ts';
@@ -304,14 +305,4 @@ export class MadeConfigs {
 
 function keyOf(key: ObjectKey): string {
   return configKey(key);
-}
-
-function externalAddresses({ spec, status }: Config<KubeServiceSpec>): readonly string[] {
-  const { loadBalancer } = (status ?? {}) as {
-    readonly loadBalancer?: {
-      readonly ingress?: readonly { readonly ip?: string; readonly hostname?: string }[];
-    };
-  };
-  const given = (loadBalancer?.ingress ?? []).map(({ ip, hostname }) => ip ?? hostname ?? '');
-  return [...given, ...(spec.externalIPs ?? [])].filter((address) => address !== '');
 }

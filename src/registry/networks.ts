@@ -1,7 +1,8 @@
 // Networks: in which one an endpoint is, and the gateways that lead into each.
 import { isIP } from 'node:net';
 import type { Config } from '../config/config.ts';
-import type { KubeNode, KubeServiceSpec, KubeServiceStatus } from '../config/kube-types.ts';
+import type { KubeNode, KubeServiceSpec } from '../config/kube-types.ts';
+import { externalAddresses } from '../config/service-addresses.ts';
 import type { MeshNetworks } from '../config/mesh-networks.ts';
 import { parseCidr } from '../model/cidr.ts';
 import { serviceHostname } from '../model/hostname.ts';
@@ -83,7 +84,7 @@ export function gatewaysOfService(
   }
   if (ways.length === 0) return [];
   const isByNode = spec.type === 'NodePort' && config.annotations[nodeSelectorAnnotation] !== undefined;
-  const addresses = isByNode ? nodeAddresses(config, options) : externalAddresses(config);
+  const addresses = isByNode ? nodeAddresses(config, options) : gatewayAddresses(config);
   return addresses.flatMap((address) =>
     ways.map(({ network, port }) => {
       const nodePort = isByNode ? spec.ports?.find((each) => each.port === port)?.nodePort : undefined;
@@ -108,13 +109,9 @@ export function sortGateways(gateways: readonly NetworkGateway[]): readonly Netw
     .map(([, gateway]) => gateway);
 }
 
-function externalAddresses({ spec, status }: Config<KubeServiceSpec>): readonly string[] {
-  const { loadBalancer } = (status ?? {}) as KubeServiceStatus;
-  const given =
-    spec.type === 'LoadBalancer'
-      ? (loadBalancer?.ingress ?? []).flatMap(({ ip, hostname }) => ip ?? hostname ?? [])
-      : [];
-  return [...given, ...(spec.externalIPs ?? [])];
+/** What a load balancer gave counts for Services of that type alone. */
+function gatewayAddresses(service: Config<KubeServiceSpec>): readonly string[] {
+  return service.spec.type === 'LoadBalancer' ? externalAddresses(service) : (service.spec.externalIPs ?? []);
 }
 
 /** External addresses of the nodes that carry the labels of the annotation, which is a map in JSON. */
