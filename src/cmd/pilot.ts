@@ -9,6 +9,7 @@ import { DirectorySource } from '../config/directory.ts';
 import { MeshConfigSource } from '../config/mesh-config-source.ts';
 import { ConfigStore } from '../config/store.ts';
 import type { Pilot } from '../pilot/pilot.ts';
+import { readPilotFeatures } from './pilot-features.ts';
 import { parseDurationMs } from '../model/duration.ts';
 import { startPilot } from '../pilot/pilot.ts';
 
@@ -57,7 +58,10 @@ export function command(): Command {
         `
 Examples:
   fairlead pilot --config-dir mesh
-  fairlead pilot --config-dir apps --config-dir routes --grpc-addr 127.0.0.1:15010 --http-addr 127.0.0.1:15014`,
+  fairlead pilot --config-dir apps --config-dir routes --grpc-addr 127.0.0.1:15010 --http-addr 127.0.0.1:15014
+
+Environment:
+  PILOT_SCOPE_GATEWAY_TO_NAMESPACE  true: Gateways are for pods of their own namespace alone`,
       )
       .action(async (flags: Flags) => run(flags))
   );
@@ -87,6 +91,7 @@ async function run(flags: Flags): Promise<void> {
     grpcAddress: withHost(flags.grpcAddr),
     httpAddress: withHost(flags.httpAddr),
     flags: { grpc: '--grpc-addr', http: '--http-addr' },
+    features: readPilotFeatures(process.env),
     ...(flags.debugForAll === undefined ? {} : { debugForAll: true }),
     ...(flags.keepaliveMaxServerConnectionAge === undefined
       ? {}

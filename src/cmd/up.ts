@@ -12,6 +12,7 @@ import { defaultAddressRange, parseAddressRange } from '../kubelet/addresses.ts'
 import type { ControlPlane, ControlPlaneStart } from '../kubelet/local-mesh.ts';
 import { LocalMesh, hostAddress } from '../kubelet/local-mesh.ts';
 import { startPilot } from '../pilot/pilot.ts';
+import { readPilotFeatures } from './pilot-features.ts';
 
 interface Flags {
   readonly port: number;
@@ -116,6 +117,7 @@ async function startControlPlane(start: ControlPlaneStart, flags: Flags): Promis
     grpcAddress: `${hostAddress}:${flags.xdsPort}`,
     httpAddress: `${hostAddress}:${flags.debugPort}`,
     flags: { grpc: '--xds-port', http: '--debug-port' },
+    features: readPilotFeatures(process.env),
   });
   return {
     setMeshConfig: (meshConfig) => pilot.setMeshConfig(meshConfig),

@@ -32,6 +32,7 @@ import { conflictCounts, unlessFailed } from './push-status.ts';
 import type { AnyResourceKind } from './resources.ts';
 import { Resources } from './resources.ts';
 import { formatOrigin } from './source-position.ts';
+import type { PilotFeatures } from './world.ts';
 import { PilotWorld, worldKinds } from './world.ts';
 
 export interface PilotOptions {
@@ -53,6 +54,8 @@ export interface PilotOptions {
   readonly connectionAgeMsMax?: number;
   /** New streams a second, and pushes at a time. Default: Istio's formula. */
   readonly rate?: number;
+  /** Default: none. */
+  readonly features?: PilotFeatures;
   /** What is served; default: clusters, endpoints, listeners and routes. */
   readonly kinds?: readonly AnyResourceKind[];
   /** Default: translate's. */
@@ -127,7 +130,7 @@ export class PilotServer implements Pilot {
       conflicts: () => conflictCounts(this.world, this.connectedProxies()),
       leftOutServers: () => leftOutServers(this.world, this.connectedProxies('router')).length,
     });
-    this.world = new PilotWorld(this.graph, options.meshConfig ?? defaultMeshConfig);
+    this.world = new PilotWorld(this.graph, options.meshConfig ?? defaultMeshConfig, options.features);
     this.resources = new Resources({
       graph: this.graph,
       world: this.world,

@@ -5,6 +5,7 @@ import { Graph } from '../collections/index.ts';
 import type { Config } from '../config/config.ts';
 import { configKey } from '../config/config.ts';
 import { defaultMeshConfig } from '../config/mesh-config.ts';
+import { selectedGateways } from '../translate/gateway/selection.ts';
 import { clusters, endpoints, listeners, routes } from '../translate/index.ts';
 import { proxyScope } from '../translate/scope.ts';
 import type { World } from '../translate/world.ts';
@@ -178,4 +179,32 @@ status: {podIP: ${ip}, phase: Running, conditions: [{type: Ready, status: "True"
     expect(stale[1]).toEqual(['outbound|80||s7.default.svc.cluster.local']);
     expect(stale.slice(2)).toEqual([[], []]);
   });
+});
+
+test('PilotWorld: Gateways are for pods of any namespace, unless they are scoped to their own (C7.01)', () => {
+  const gateway = (namespace: string, selector: string): string => `
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: gw, namespace: ${namespace}}
+spec: {selector: {${selector}}, servers: [{port: {number: 80, name: http, protocol: HTTP}, hosts: ['*']}]}
+`;
+  const configs = configsOfYaml(
+    [
+      gateway('apps', 'istio: gateway, tier: edge'),
+      gateway('istio-system', 'istio: gateway'),
+      gateway('others', 'istio: gateway, tier: core'),
+    ].join('---'),
+  );
+  const namespaces = (scopeGatewaysToNamespace: boolean): readonly string[] => {
+    const world = new PilotWorld(new Graph(), defaultMeshConfig, { scopeGatewaysToNamespace });
+    world.apply(configs.map((config) => ({ key: configKey(config), after: config })));
+    const node = proxyNode({
+      type: 'router',
+      namespace: 'istio-system',
+      labels: { istio: 'gateway', tier: 'edge' },
+    });
+    return selectedGateways(world, proxyScope(world, node)).map(({ config }) => config.namespace);
+  };
+  expect(namespaces(false)).toEqual(['apps', 'istio-system']);
+  expect(namespaces(true)).toEqual(['istio-system']);
 });

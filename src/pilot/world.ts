@@ -61,8 +61,15 @@ interface HostRule {
 
 type Labels = Readonly<Record<string, string>>;
 
+/** What is fixed as long as the control plane runs. */
+export interface PilotFeatures {
+  /** Gateways are for pods of their own namespace alone. Istio: PILOT_SCOPE_GATEWAY_TO_NAMESPACE. Default: of any. */
+  readonly scopeGatewaysToNamespace?: boolean;
+}
+
 export class PilotWorld implements World {
   readonly #graph: Graph;
+  readonly #features: PilotFeatures;
   readonly #mesh: Input<MeshConfig>;
   readonly #inputs: ReadonlyMap<string, Input<Config>>;
   readonly #registry: Registry;
@@ -83,8 +90,9 @@ export class PilotWorld implements World {
   readonly #commonClientLabels: Derived<'all', readonly string[]>;
   readonly #exportedServices: Derived<string, readonly Service[]>;
 
-  constructor(graph: Graph, mesh: MeshConfig) {
+  constructor(graph: Graph, mesh: MeshConfig, features: PilotFeatures = {}) {
     this.#graph = graph;
+    this.#features = features;
     this.#mesh = graph.input<MeshConfig>('mesh');
     this.#mesh.set('mesh', mesh);
     const same = (a: unknown, b: unknown): boolean => sameConfig(a as Config, b as Config);
@@ -252,8 +260,10 @@ export class PilotWorld implements World {
     return byAge(seen);
   }
 
-  gatewaysSelecting(_namespace: string, labels: Labels): readonly GatewayConfig[] {
-    return this.#selected.get(labels);
+  gatewaysSelecting(namespace: string, labels: Labels): readonly GatewayConfig[] {
+    const selected = this.#selected.get(labels);
+    if (this.#features.scopeGatewaysToNamespace !== true) return selected;
+    return selected.filter((config) => config.namespace === namespace);
   }
 
   sidecars(namespace: string): readonly SidecarConfig[] {
