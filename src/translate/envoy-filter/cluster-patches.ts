@@ -6,7 +6,7 @@ import type { EnvoyPatch, PatchContext } from '../../config/envoy-filter/select.
 import { inboundPassthroughCluster } from '../../model/cluster-name.ts';
 import type { ClusterInput } from '../cluster/cluster-input.ts';
 import type { Built, ProxyScope } from '../resource.ts';
-import { mergeAny } from './merge-any.ts';
+import { mergeSocket } from './merge-any.ts';
 import { isMerge, matchesContext, mergeValue, valueOf } from './patches.ts';
 import { Places } from './places.ts';
 
@@ -89,8 +89,6 @@ function mergeTransportSocket(cluster: Cluster, value: Cluster): boolean {
     if (cluster.transportSocketMatches.length === 0) cluster.transportSocket = wanted;
     return true;
   }
-  const { configType } = socket;
-  if (configType.case === 'typedConfig' && wanted.configType.case === 'typedConfig')
-    configType.value = mergeAny(configType.value, wanted.configType.value) ?? configType.value;
+  mergeSocket(socket, wanted);
   return true;
 }

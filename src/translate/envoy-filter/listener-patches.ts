@@ -15,7 +15,7 @@ import type { Built, ProxyScope } from '../resource.ts';
 import { editList } from './edit-list.ts';
 import { NetworkFilterPatcher } from './filter-patches.ts';
 import { isVirtual, matchesChain } from './listener-match.ts';
-import { mergeAny } from './merge-any.ts';
+import { mergeAny, mergeSocket } from './merge-any.ts';
 import { isMerge, matchesContext, mergeValue, valueOf } from './patches.ts';
 import { Places } from './places.ts';
 
@@ -160,8 +160,6 @@ function mergeTransportSocket(chain: FilterChain, value: FilterChain): boolean {
   const own = chain.transportSocket;
   const wanted = value.transportSocket;
   if (own === undefined || wanted === undefined || own.name !== wanted.name) return false;
-  const { configType } = own;
-  if (configType.case === 'typedConfig' && wanted.configType.case === 'typedConfig')
-    configType.value = mergeAny(configType.value, wanted.configType.value) ?? configType.value;
+  mergeSocket(own, wanted);
   return true;
 }

@@ -3,6 +3,7 @@ import type { DescMessage } from '@bufbuild/protobuf';
 import { fromBinary } from '@bufbuild/protobuf';
 import type { Any } from '@bufbuild/protobuf/wkt';
 import { packAny, registry } from '../../api/any.ts';
+import type { TransportSocket } from '../../api/gen/envoy/config/core/v3/base_pb.js';
 import { mergeMessage } from '../../api/merge.ts';
 
 /**
@@ -16,6 +17,12 @@ export function mergeAny(into: Any, from: Any): Any | undefined {
   const message = fromBinary(desc, into.value);
   mergeMessage(desc, message, fromBinary(desc, from.value));
   return packAny(desc, message);
+}
+
+/** As mergeAny, into a transport socket of the same name; what cannot be merged stays. */
+export function mergeSocket({ configType }: TransportSocket, from: TransportSocket): void {
+  if (configType.case === 'typedConfig' && from.configType.case === 'typedConfig')
+    configType.value = mergeAny(configType.value, from.configType.value) ?? configType.value;
 }
 
 function descOf({ typeUrl }: Any): DescMessage | undefined {

@@ -20,7 +20,7 @@ import { routedTcp, serviceTcp } from './network-filters.ts';
 import type { Place } from './outbound-places.ts';
 
 /** A service, the port that is listened on for it, and where. */
-export interface OutboundTarget {
+export interface StreamTarget {
   readonly service: Service;
   /** 0: a Unix socket, on which no address can be asked for. */
   readonly port: StreamPort;
@@ -39,7 +39,7 @@ interface StreamMatch {
 export function streamChains(
   world: World,
   scope: ProxyScope,
-  target: OutboundTarget,
+  target: StreamTarget,
   virtualServices: readonly VirtualServiceConfig[],
 ): readonly ChainInput[] {
   const { domainSuffix } = world.meshConfig();
@@ -55,7 +55,7 @@ export function streamChains(
 function tlsChains(
   world: World,
   scope: ProxyScope,
-  target: OutboundTarget,
+  target: StreamTarget,
   virtualServices: readonly VirtualServiceConfig[],
 ): readonly ChainInput[] {
   const { port, service, place } = target;
@@ -94,7 +94,7 @@ function tlsChains(
 function tcpChains(
   world: World,
   scope: ProxyScope,
-  target: OutboundTarget,
+  target: StreamTarget,
   virtualServices: readonly VirtualServiceConfig[],
 ): readonly ChainInput[] {
   const { port, place } = target;
@@ -127,7 +127,7 @@ function tcpChains(
 function serviceChain(
   world: World,
   scope: ProxyScope,
-  { service, port, place }: OutboundTarget,
+  { service, port, place }: StreamTarget,
   serverNames: readonly string[],
 ): ChainInput {
   const only = service.ports.length === 1 ? service.ports[0]?.servicePort : undefined;
