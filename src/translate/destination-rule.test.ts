@@ -185,3 +185,21 @@ spec:
   // What the user says of a port stands.
   expect(layerPolicy(found, 81).policy).toEqual({ tls: { mode: 'DISABLE' } });
 });
+
+test('destinationRuleFor: a thousand rules of one host are joined once, for every port and subset that asks', () => {
+  const count = 1000;
+  const rules = Array.from({ length: count }, (_, index) => ({
+    name: `r${index}`,
+    namespace: 'shop',
+    host: '*',
+    more: `subsets: [{ name: s${index} }]`,
+  }));
+  const world = worldOfYaml([service, ...rules.map(rule)].join('---'));
+  const scope = proxyScope(world, proxyNode({ namespace: 'client' }));
+  const first = destinationRuleFor(world, scope, host);
+  expect(first?.subsets).toHaveLength(count);
+  expect(destinationRuleFor(world, scope, host)).toBe(first);
+  // Another host and another direction are other questions.
+  expect(destinationRuleFor(world, scope, 'b.other.svc.cluster.local')).toBeUndefined();
+  expect(destinationRuleFor(world, scope, host, 'inbound')).not.toBe(first);
+});

@@ -78,13 +78,53 @@ export function destinationRuleFor(
   direction: 'outbound' | 'inbound' = 'outbound',
 ): EffectiveDestinationRule | undefined {
   const { namespace, labels } = scope.node;
-  const rules = world
-    .destinationRulesFor(hostname, namespace)
-    // What chosen workloads take in is their Sidecar's to say.
-    .filter((rule) => direction === 'outbound' || selectorOf(rule) === undefined);
+  const rules = world.derive(`destination-rules/${direction}/${namespace}/${hostname}`, () =>
+    world
+      .destinationRulesFor(hostname, namespace)
+      // What chosen workloads take in is their Sidecar's to say.
+      .filter((rule) => direction === 'outbound' || selectorOf(rule) === undefined),
+  );
   if (rules.length === 0) return undefined;
-  const { rootNamespace, domainSuffix, defaultDestinationRuleExportTo } = world.meshConfig();
+  const mesh = world.meshConfig();
   const serviceNamespace = visibleService(world, scope, hostname)?.namespace;
+  const asking: Asking = { namespace, labels, serviceNamespace };
+  // Without selectors all workloads of a namespace get the same answer.
+  if (rules.some((rule) => selectorOf(rule) !== undefined)) return effectiveRule(mesh, rules, asking);
+  let known = answers.get(rules);
+  if (known?.mesh !== mesh) {
+    known = { mesh, byNamespace: new Map() };
+    answers.set(rules, known);
+  }
+  const key = serviceNamespace ?? '';
+  const answer = known.byNamespace.get(key) ?? { rule: effectiveRule(mesh, rules, asking) };
+  known.byNamespace.set(key, answer);
+  return answer.rule;
+}
+
+/**
+ * Only memory: every port and subset of a service asks, and to join thousands of rules takes its time. By the list of
+ * rules, which is of one host and one namespace of clients; then by the service's namespace.
+ */
+const answers = new WeakMap<
+  readonly DestinationRuleConfig[],
+  {
+    readonly mesh: MeshConfig;
+    readonly byNamespace: Map<string, { readonly rule: EffectiveDestinationRule | undefined }>;
+  }
+>();
+
+interface Asking {
+  readonly namespace: string;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly serviceNamespace: string | undefined;
+}
+
+function effectiveRule(
+  mesh: MeshConfig,
+  rules: readonly DestinationRuleConfig[],
+  { namespace, labels, serviceNamespace }: Asking,
+): EffectiveDestinationRule | undefined {
+  const { rootNamespace, domainSuffix, defaultDestinationRuleExportTo } = mesh;
   const within = (owner: string, keep: (rule: DestinationRuleConfig) => boolean) =>
     mostSpecific(
       rules.filter((rule) => rule.namespace === owner && keep(rule)),
