@@ -3,6 +3,7 @@ import type { JsonObject } from '@bufbuild/protobuf';
 import { describe, expect, test } from 'vitest';
 import { NodeSchema } from '../api/gen/envoy/config/core/v3/base_pb.js';
 import { defaultGatewayTopology } from '../model/gateway-topology.ts';
+import { readProxyHeaders } from '../model/proxy-headers.ts';
 import type { ProxyNode } from '../model/proxy-node.ts';
 import { StreamError } from '../xds/server/ads-server.ts';
 import { parseProxyNode } from './proxy-node.ts';
@@ -30,6 +31,27 @@ describe('parseProxyNode', () => {
     expect(() => gateway({ PROXY_CONFIG: { gatewayTopology: 'none' } })).toThrow(
       /PROXY_CONFIG gatewayTopology/,
     );
+  });
+
+  test('parseProxyNode: headers that its own ProxyConfig asks for, and the networks that it asks to see', () => {
+    const proxyHeaders = {
+      server: { value: 'pod' },
+      requestId: { disabled: true },
+      forwardedClientCert: 'SANITIZE',
+      setCurrentClientCertDetails: { cert: true },
+      xForwardedHost: { enabled: 'yes' },
+    };
+    expect(parse({ PROXY_CONFIG: { proxyHeaders } }).proxyHeaders).toEqual({
+      ...readProxyHeaders(),
+      serverName: 'pod',
+      requestId: false,
+      forwardClientCert: 'SANITIZE',
+      clientCertParts: { subject: true, uri: true, dns: true, cert: true, chain: false },
+    });
+    expect(parse({}).proxyHeaders).toBeUndefined();
+    expect(() => parse({ PROXY_CONFIG: { proxyHeaders: 1 } })).toThrow(/PROXY_CONFIG proxyHeaders/);
+    expect(parse({ REQUESTED_NETWORK_VIEW: 'a,b' }).networkView).toEqual(['a', 'b']);
+    expect(parse({}).networkView).toBeUndefined();
   });
 
   test('parseProxyNode: id and metadata of an Istio proxy (B1.06)', () => {

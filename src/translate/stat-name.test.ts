@@ -49,7 +49,10 @@ function statNames(surroundings: Surroundings): Record<string, string> {
 }
 
 interface Chain {
-  readonly filters: readonly { readonly name: string; readonly typedConfig: JsonObject }[];
+  readonly filters: readonly {
+    readonly name: string;
+    readonly typedConfig: { readonly statPrefix: string };
+  }[];
 }
 
 /** `<filter> <its stat prefix>` of every chain, each once. */
@@ -61,7 +64,7 @@ function filterLines(listener: JsonObject | undefined): readonly string[] {
   const chains = [...filterChains, ...(defaultFilterChain === undefined ? [] : [defaultFilterChain])];
   const lines = chains.map(({ filters }) =>
     filters
-      .map(({ name, typedConfig }) => `${name.split('.').at(-1)} ${typedConfig['statPrefix']}`)
+      .map(({ name, typedConfig }) => `${name.replace(/.*\./, '')} ${typedConfig.statPrefix}`)
       .join(', '),
   );
   return [...new Set(lines)];

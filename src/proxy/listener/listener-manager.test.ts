@@ -114,6 +114,32 @@ const says = (peer: Peer, text: string): Promise<unknown> =>
   );
 const isClosed = (peer: Peer): Promise<unknown> => waitFor('close', () => peer.closed || undefined, 5000);
 
+const mongo = (more: JsonObject = {}): JsonObject => ({
+  name: 'mongo',
+  typed_config: {
+    '@type': 'type.googleapis.com/envoy.extensions.filters.network.mongo_proxy.v3.MongoProxy',
+    stat_prefix: 'p',
+    ...more,
+  },
+});
+
+describe('ListenerManager: mongo_proxy', () => {
+  const through = (more: JsonObject): JsonObject =>
+    listener('a', ports.a, { filter_chains: [{ filters: [mongo(more), tcp('one')] }] });
+
+  test('bytes pass as they are', async () => {
+    expect(await proxy.listeners('v1', through({}))).toEqual([]);
+    const peer = await dial(ports.a, 'ping');
+    await says(peer, 'ping');
+    peer.socket.destroy();
+  });
+
+  test('what would change them is refused', async () => {
+    const refused = await proxy.listeners('v1', through({ access_log: '/dev/stdout' }));
+    expect(JSON.stringify(refused)).toMatch(/filters\[0\]\.typed_config\.access_log.* is not supported/);
+  });
+});
+
 describe('ListenerManager: updates', () => {
   test('an added listener serves, a removed one refuses and its connections drain (D1.07, D2.01)', async () => {
     expect(await proxy.listeners('v1', listener('a', ports.a))).toEqual([]);
