@@ -1,4 +1,4 @@
-// docs/explain.md, executed: every command of the page prints what the page shows. And the same on meshes that
+// docs/explain.md and docs/analyze.md, executed: every command of a page prints what the page shows. And the same on meshes that
 // run: what explain says of a request is what becomes of it.
 import { execFile } from 'node:child_process';
 import { readFileSync } from 'node:fs';
@@ -36,11 +36,14 @@ async function shell(
   }
 }
 
-describe('docs/explain.md', () => {
-  const steps = readSteps(readFileSync(join(root, 'docs/explain.md'), 'utf8'));
+describe.each([
+  { page: 'docs/explain.md', commands: 9 },
+  { page: 'docs/analyze.md', commands: 2 },
+])('$page', ({ page, commands }) => {
+  const steps = readSteps(readFileSync(join(root, page), 'utf8'));
 
   test('has commands', () => {
-    expect(steps.length).toBeGreaterThan(8);
+    expect(steps.length).toBeGreaterThanOrEqual(commands);
   });
 
   test.each(steps)('$command', { timeout: 60_000 }, async ({ command, printed }) => {
