@@ -2,6 +2,7 @@
 //
 // The id's form and the metadata keys are Istio's (`pkg/model/proxy.go`, `pkg/bootstrap`); the keys
 // that begin with FAIRLEAD_ are ours, for pods that share one machine's network.
+import type { ToldProxyConfig } from '../config/proxy-config.ts';
 import type { JsonValue } from '@bufbuild/protobuf';
 import { istioCompatVersion } from '../base/version.ts';
 import type { GatewayBind, ProxyType } from '../model/proxy-node.ts';
@@ -52,6 +53,8 @@ export interface NodeIdentity {
   readonly machineName: string;
   readonly locality: Locality;
   readonly interception: Interception;
+  /** What its ProxyConfig says otherwise than the mesh's; absent: nothing. */
+  readonly proxyConfig?: ToldProxyConfig | undefined;
   /** ProxyConfig's proxyMetadata: what begins with ISTIO_META_ is metadata without that. */
   readonly proxyMetadata?: Readonly<Record<string, string>>;
 }
@@ -116,6 +119,8 @@ export function nodeMetadata(node: NodeIdentity): Record<string, JsonValue> {
   if (Object.keys(node.annotations).length > 0) metadata['ANNOTATIONS'] = { ...node.annotations };
   if (node.owner !== '') metadata['OWNER'] = node.owner;
   if (node.network !== '') metadata['NETWORK'] = node.network;
+  if (node.proxyConfig !== undefined)
+    metadata['PROXY_CONFIG'] = JSON.parse(JSON.stringify(node.proxyConfig)) as JsonValue;
   for (const [name, value] of Object.entries(node.proxyMetadata ?? {}))
     if (name.startsWith(metadataPrefix)) metadata[name.slice(metadataPrefix.length)] = value;
   return metadata;

@@ -7,7 +7,7 @@ import { istioTestdata, reportFamily } from '../../test/support/istio-testdata.t
 import type { ProxyConfigConfig } from './config.ts';
 import { defaultProxyConfig } from './mesh-config.ts';
 import type { ProxyOwner } from './proxy-config.ts';
-import { effectiveProxyConfig, readProxySettings } from './proxy-config.ts';
+import { effectiveProxyConfig, readProxySettings, toldProxyConfig } from './proxy-config.ts';
 import { readText } from './reader.ts';
 
 const folder = istioTestdata('units');
@@ -151,4 +151,20 @@ test('checkProxyConfigAnnotation: a mistake in it is told at the annotation', ()
   expect(said('{ concurrency: many }')).toEqual([
     'error 6: concurrency: must be an integer from 0 to 2147483647, not "many"',
   ]);
+});
+
+test('toldProxyConfig: a pod’s own headers and topology are told; what is the mesh’s is not', () => {
+  const told = (text: string): unknown => {
+    const annotations = { 'proxy.istio.io/config': text };
+    const own = effectiveProxyConfig(defaultProxyConfig, 'istio-system', [], { ...owner, annotations });
+    return toldProxyConfig(own, defaultProxyConfig);
+  };
+  expect(told('concurrency: 2')).toBeUndefined();
+  expect(told('proxyHeaders: { server: { value: pod } }')).toEqual({
+    gatewayTopology: { numTrustedProxies: 0, forwardClientCertDetails: 'SANITIZE_SET' },
+    proxyHeaders: { server: { value: 'pod' } },
+  });
+  expect(told('gatewayTopology: { numTrustedProxies: 1 }')).toEqual({
+    gatewayTopology: { numTrustedProxies: 1, forwardClientCertDetails: 'SANITIZE_SET' },
+  });
 });

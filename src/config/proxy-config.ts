@@ -1,4 +1,6 @@
 // How one proxy is started: MeshConfig.defaultConfig, ProxyConfig objects and the pod's annotation, merged.
+import type { WrittenGatewayTopology } from '../model/gateway-topology.ts';
+import type { WrittenProxyHeaders } from '../model/proxy-headers.ts';
 import { mergeProxyHeaders } from '../model/proxy-headers.ts';
 import { labelsMatch } from '../model/labels.ts';
 import type { ProxyConfigConfig } from './config.ts';
@@ -54,6 +56,26 @@ export function effectiveProxyConfig(
     settingsOf(selecting),
   ];
   return layers.reduce<EffectiveProxyConfig>(merge, meshDefault);
+}
+
+/** What the control plane is told of a proxy's own settings (metadata PROXY_CONFIG), in MeshConfig's words. */
+export interface ToldProxyConfig {
+  readonly gatewayTopology: WrittenGatewayTopology;
+  readonly proxyHeaders?: WrittenProxyHeaders;
+}
+
+/** Undefined where they are the mesh's, which may change while the proxy runs. */
+export function toldProxyConfig(own: ProxyConfig, mesh: ProxyConfig): ToldProxyConfig | undefined {
+  const { gatewayTopology: topology, proxyHeaders } = own;
+  if (topology === mesh.gatewayTopology && proxyHeaders === mesh.proxyHeaders) return undefined;
+  return {
+    gatewayTopology: {
+      numTrustedProxies: topology.trustedProxies,
+      forwardClientCertDetails: topology.forwardClientCert,
+      ...(topology.proxyProtocol ? { proxyProtocol: {} } : {}),
+    },
+    ...(proxyHeaders === undefined ? {} : { proxyHeaders }),
+  };
 }
 
 /** What a ProxyConfig object says, in MeshConfig's words. */

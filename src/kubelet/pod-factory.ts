@@ -14,7 +14,7 @@ import type { EnvoyFilterConfig, ProxyConfigConfig } from '../config/config.ts';
 import type { ConfigMap, Secret } from '../config/kube-types.ts';
 import type { ProxyConfig } from '../config/mesh-config.ts';
 import type { EffectiveProxyConfig } from '../config/proxy-config.ts';
-import { effectiveProxyConfig } from '../config/proxy-config.ts';
+import { effectiveProxyConfig, toldProxyConfig } from '../config/proxy-config.ts';
 import type { ConfigStore } from '../config/store.ts';
 import type { AddressAllocator, PodAddresses } from './addresses.ts';
 import type { ContainerSources, PodFacts } from './container-environment.ts';
@@ -189,8 +189,11 @@ export class PodFactory {
     callbacks: Pick<ProxyProcessOptions, 'onChange' | 'onLine' | 'onCrash'>,
   ): ProxyProcess {
     const { dataPlane, proxyLogLevel, discovery, stateDirectory, sources, starter, clock } = this.#options;
-    const { proxyMetadata, concurrency, drainDurationMs } = this.#proxyConfigOf(facts);
-    const node = { ...nodeIdentity(workload, facts, interception, this.#options), proxyMetadata };
+    const own = this.#proxyConfigOf(facts);
+    const { proxyMetadata, concurrency, drainDurationMs } = own;
+    const proxyConfig = toldProxyConfig(own, this.#options.defaultProxyConfig());
+    const identity = nodeIdentity(workload, facts, interception, this.#options);
+    const node = { ...identity, proxyMetadata, proxyConfig };
     const filters = this.#wishes.list('EnvoyFilter') as readonly EnvoyFilterConfig[];
     const patches = bootstrapPatches(filters, this.#options.rootNamespace, node);
     return new ProxyProcess({
