@@ -63,7 +63,13 @@ function matchInput({ method, url, headers }: CaseRequest): Parameters<typeof ma
     path,
     pathOnly: withoutQuery(path),
     scheme: 'http',
-    headers: { get: (name) => lower.get(name) },
+    headers: {
+      get: (name) => lower.get(name),
+      some: (name, test) => {
+        const value = lower.get(name);
+        return value === undefined ? undefined : test(value);
+      },
+    },
     tls: false,
     random: () => 0,
   };

@@ -8,14 +8,19 @@ import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
-import { matchInput } from '../src/proxy/matchers/input.ts';
+import type { JsonObject } from '@bufbuild/protobuf';
+import { messageFromJson } from '../src/api/any.ts';
+import type { HttpConnectionManager } from '../src/api/gen/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager_pb.js';
+import { HttpConnectionManagerSchema } from '../src/api/gen/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager_pb.js';
+import { prepareTarget } from '../src/explain/http-stage.ts';
 import { compileRoutes } from '../src/proxy/router/compile.ts';
 import type { CompiledRoutes } from '../src/proxy/router/compiled.ts';
 import type { RouteDecision } from '../src/proxy/router/match.ts';
 import { matchRequest } from '../src/proxy/router/match.ts';
 import type { StaticProxy } from '../test/support/static-proxy.ts';
 import { startStaticProxy } from '../test/support/static-proxy.ts';
-import type { FuzzCase, FuzzRequest } from './generate.ts';
+import type { FuzzRequest } from './generate-request.ts';
+import type { FuzzCase } from './generate.ts';
 import type { BootstrapPlace, Place } from './mesh-resources.ts';
 import { bootstrapOf, places, resourcesOf } from './mesh-resources.ts';
 import type { Seen } from './observe.ts';
@@ -38,6 +43,7 @@ export interface Difference {
 
 interface Prepared extends FuzzCase {
   readonly compiled: Readonly<Record<Place, CompiledRoutes>>;
+  readonly managers: Readonly<Record<Place, HttpConnectionManager>>;
   readonly portOffset: number;
 }
 
@@ -59,7 +65,11 @@ export async function differences(cases: readonly FuzzCase[], ports: Ports): Pro
       sidecar: compileRoutes(resources.sidecar.routes),
       gateway: compileRoutes(resources.gateway.routes),
     };
-    return { ...each, compiled, portOffset: index * places.length };
+    const managers = {
+      sidecar: managerOf(resources.sidecar.connectionManager),
+      gateway: managerOf(resources.gateway.connectionManager),
+    };
+    return { ...each, compiled, managers, portOffset: index * places.length };
   });
   const bootstrap = (firstPort: number): string =>
     JSON.stringify(
@@ -80,7 +90,7 @@ export async function differences(cases: readonly FuzzCase[], ports: Ports): Pro
           send(ports.ours + offset, request),
           send(ports.envoy + offset, request),
         ]);
-        const decisions = decide(each.compiled[request.at], request);
+        const decisions = decide(each, request);
         const what = compare(decisions, own, envoy, addresses);
         if (what !== undefined) found.push({ name: each.name, config: each.config, request, what });
       }
@@ -91,6 +101,10 @@ export async function differences(cases: readonly FuzzCase[], ports: Ports): Pro
   }
 }
 
+function managerOf({ '@type': _type, ...json }: JsonObject): HttpConnectionManager {
+  return messageFromJson(HttpConnectionManagerSchema, json);
+}
+
 /** 127.109.x.y: one address a cluster, so that the upstream knows which it is. */
 function addCluster(addresses: Map<string, string>, name: string): void {
   if (addresses.has(name) || !name.startsWith('outbound|')) return;
@@ -98,12 +112,17 @@ function addCluster(addresses: Map<string, string>, name: string): void {
   addresses.set(name, `127.109.${Math.floor(number / 250)}.${(number % 250) + 1}`);
 }
 
-/** One decision, or several where a route has weights. */
+/** One decision, or several where a route has weights; undefined: refused before there is a route to choose. */
 function decide(
-  routes: CompiledRoutes,
-  { method, host, path, headers }: FuzzRequest,
-): readonly RouteDecision[] {
-  const input = matchInput({ method, authority: host, path, headers });
+  { compiled, managers }: Prepared,
+  { at, method, host, path: target, headers }: FuzzRequest,
+): readonly RouteDecision[] | undefined {
+  const routes = compiled[at];
+  const [, absolute = host, path = target] = /^http:\/\/([^/?]*)(.*)$/.exec(target) ?? [];
+  const request = { method, authority: absolute, path, headers };
+  const prepared = prepareTarget(managers[at], request, false, 80);
+  if (prepared.kind === 'rejected') return undefined;
+  const { input } = prepared;
   const byCluster = new Map<string, RouteDecision>();
   for (let draw = 0; draw < draws; draw++) {
     const decision = matchRequest(routes, { ...input, random: () => (draw + 0.5) / draws });
@@ -114,11 +133,14 @@ function decide(
 
 /** Undefined if all agree. */
 function compare(
-  decisions: readonly RouteDecision[],
+  decisions: readonly RouteDecision[] | undefined,
   own: Seen,
   envoy: Seen,
   addresses: ReadonlyMap<string, string>,
 ): string | undefined {
+  const report = (): string => `${text(decisions)}\nour proxy: ${text(own)}\nEnvoy: ${text(envoy)}`;
+  if (decisions === undefined)
+    return text(own) === text(envoy) && own.upstream === undefined ? undefined : report();
   const sides = { 'our proxy': own, Envoy: envoy };
   for (const [who, seen] of Object.entries(sides)) {
     const agrees = decisions.some((decision) => fits(decision, seen, addresses));
@@ -126,9 +148,9 @@ function compare(
   }
   // Chance chose another destination: its headers are its own.
   if (decisions.length > 1 && own.upstream?.address !== envoy.upstream?.address) return undefined;
-  return text(own) === text(envoy)
-    ? undefined
-    : `${text(decisions)}\nour proxy: ${text(own)}\nEnvoy: ${text(envoy)}`;
+  if (decisions.length > 1 && own.upstream === undefined)
+    return own.status === envoy.status ? undefined : report();
+  return text(own) === text(envoy) ? undefined : report();
 }
 
 /** Whether a proxy's answer can come of that decision. Faults and CORS answer before the upstream is asked. */
@@ -176,7 +198,13 @@ class Started {
   async stop(): Promise<void> {
     closeClients();
     this.#own?.close();
-    this.#envoy?.kill('SIGKILL');
+    const envoy = this.#envoy;
+    if (envoy !== undefined && envoy.exitCode === null) {
+      // The next one is to have the ports alone.
+      const exited = new Promise<void>((resolve) => envoy.once('exit', () => resolve()));
+      envoy.kill('SIGKILL');
+      await exited;
+    }
     this.#backend?.closeAllConnections();
     this.#backend?.close();
     rmSync(this.#folder, { recursive: true });

@@ -2,7 +2,8 @@
 import { readFileSync, readdirSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { parse } from 'yaml';
-import type { FuzzCase, FuzzRequest } from './generate.ts';
+import type { FuzzRequest } from './generate-request.ts';
+import type { FuzzCase } from './generate.ts';
 import { places } from './mesh-resources.ts';
 
 interface Found {

@@ -1,16 +1,8 @@
-// Random meshes that are valid, and random requests that have a fair chance of meeting their rules: both draw
-// from the same few paths, headers and hosts.
+// Random meshes that are valid, and random requests to them: both draw from the same few paths, headers and hosts.
 import { stringify } from 'yaml';
+import type { FuzzRequest } from './generate-request.ts';
+import { headerNames, methods, request, segments, words } from './generate-request.ts';
 import { Draw } from './random.ts';
-
-export interface FuzzRequest {
-  /** Whose routes decide: those of a sidecar's port 80, or the ingress gateway's. */
-  readonly at: 'sidecar' | 'gateway';
-  readonly method: string;
-  readonly host: string;
-  readonly path: string;
-  readonly headers: Readonly<Record<string, string>>;
-}
 
 export interface FuzzCase {
   readonly name: string;
@@ -34,21 +26,6 @@ const hosts = [
   '*.example.com',
   'shop.example.com',
 ];
-const requestHosts = [
-  'a',
-  'a.default',
-  'A.default.svc.cluster.local',
-  'b.default.svc',
-  'b:80',
-  'c',
-  externalHost,
-  'deep.shop.example.com',
-  'shop.example.com',
-  'shop.example.com:80',
-  'nobody.test',
-];
-const segments = ['', '/', '/a', '/a/', '/a/b', '/ab', '/A', '/a-b.c', '/v1/users/42', '/v1/users', '/x%20y'];
-const words = ['jason', 'Jason', 'ja', 'jason,mary', '', 'v1', '42', 'a b'];
 const regexes = [
   '.*',
   'ja.*',
@@ -60,10 +37,20 @@ const regexes = [
   '^jason$',
   'ja|mary',
 ];
-const headerNames = ['x-user', 'end-user', 'X-Env', 'cookie'];
-const methods = ['GET', 'POST', 'PUT', 'OPTIONS'];
 const addedHeaders = ['x-user', 'x-added', 'x-other', 'Content-Language', 'x-proto'];
-const addedValues = ['one', '%PROTOCOL%', 'a,b', '100%%', '%REQ(X-USER)%'];
+const addedValues = [
+  'one',
+  '%PROTOCOL%',
+  'a,b',
+  '100%%',
+  '%REQ(X-USER)%',
+  '%REQ(X-NONE?X-USER)%',
+  '%REQ(:PATH)%',
+  '%REQ(:AUTHORITY)%',
+  '%REQ(X-ENVOY-ORIGINAL-PATH?:PATH)%',
+  '%UPSTREAM_CLUSTER%',
+];
+const delegateNames = ['delegate-0', 'delegate-1'];
 
 /** The mesh and the requests of one seed. */
 export function randomCase(seed: number): FuzzCase {
@@ -74,30 +61,15 @@ export function randomCase(seed: number): FuzzCase {
     gateway(),
     ...services.flatMap((name) => (draw.chance(0.6) ? [destinationRule(name)] : [])),
     ...draw.list(1, 4, () => draw).map((_, index) => virtualService(draw, `vs-${index}`)),
+    ...delegateNames.map((name) => delegate(draw, name)),
+    ...(draw.chance(0.25) ? [envoyFilter(draw)] : []),
+    ...(draw.chance(0.2) ? [ingress(draw)] : []),
+    ...(draw.chance(0.2) ? [meshHttpRoute(draw)] : []),
   ];
   return {
     name: `seed ${seed}`,
     config: objects.map((object) => stringify(object)).join('---\n'),
     requests: draw.list(30, 30, () => request(draw)),
-  };
-}
-
-function request(draw: Draw): FuzzRequest {
-  const path = draw.one(segments.slice(1)) + (draw.chance(0.3) ? `?user=${draw.one(words)}&q=1` : '');
-  return {
-    at: draw.chance(0.5) ? 'sidecar' : 'gateway',
-    method: draw.one(methods),
-    host: draw.one(requestHosts),
-    path: path.replaceAll(' ', '+'),
-    headers: Object.fromEntries([
-      ...draw.list(0, 2, () => [draw.one(headerNames).toLowerCase(), draw.one(words)] as const),
-      ...(draw.chance(0.2)
-        ? [
-            ['origin', draw.one(['http://good.example', 'http://bad.example'])] as const,
-            ['access-control-request-method', 'GET'] as const,
-          ]
-        : []),
-    ]),
   };
 }
 
@@ -156,8 +128,148 @@ function virtualService(draw: Draw, name: string): Fields {
     spec: {
       hosts: hostsOf(draw),
       gateways: draw.one([['mesh'], ['gateway'], ['gateway', 'mesh']]),
-      http: draw.list(1, 5, () => httpRoute(draw)),
+      http: draw.list(1, 5, () =>
+        draw.chance(0.1)
+          ? {
+              match: [{ uri: { prefix: draw.one(['/', '/a']) } }],
+              delegate: { name: draw.one(delegateNames) },
+            }
+          : httpRoute(draw),
+      ),
     },
+  };
+}
+
+/** Another's rules, for VirtualServices that name it. */
+function delegate(draw: Draw, name: string): Fields {
+  return {
+    apiVersion: 'networking.istio.io/v1',
+    kind: 'VirtualService',
+    metadata: meta(name),
+    spec: {
+      http: draw.list(1, 3, () => ({
+        ...(draw.chance(0.7) && { match: [{ uri: { prefix: draw.one(['/a', '/a/b', '/v1']) } }] }),
+        route: destinations(draw),
+      })),
+    },
+  };
+}
+
+/** Header changes on routes or virtual hosts that no VirtualService made. */
+function envoyFilter(draw: Draw): Fields {
+  const mutation = (): Fields =>
+    draw.some(0.6, {
+      request_headers_to_add: () => [
+        {
+          header: { key: draw.one(addedHeaders), value: draw.one(addedValues) },
+          append_action: draw.one([
+            'APPEND_IF_EXISTS_OR_ADD',
+            'ADD_IF_ABSENT',
+            'OVERWRITE_IF_EXISTS_OR_ADD',
+            'OVERWRITE_IF_EXISTS',
+          ]),
+        },
+      ],
+      response_headers_to_add: () => [
+        {
+          header: { key: draw.one(addedHeaders), value: draw.one(addedValues) },
+          append_action: draw.one(['APPEND_IF_EXISTS_OR_ADD', 'ADD_IF_ABSENT', 'OVERWRITE_IF_EXISTS']),
+        },
+      ],
+      request_headers_to_remove: () => [draw.one(['x-user', 'x-env'])],
+      response_headers_to_remove: () => [draw.one(['x-added', 'x-from-nobody'])],
+    });
+  return {
+    apiVersion: 'networking.istio.io/v1alpha3',
+    kind: 'EnvoyFilter',
+    metadata: meta('headers'),
+    spec: {
+      configPatches: draw.list(1, 2, () => ({
+        applyTo: draw.one(['HTTP_ROUTE', 'VIRTUAL_HOST', 'ROUTE_CONFIGURATION']),
+        match: { context: draw.one(['ANY', 'SIDECAR_OUTBOUND', 'GATEWAY']) },
+        patch: { operation: 'MERGE', value: mutation() },
+      })),
+    },
+  };
+}
+
+function ingress(draw: Draw): Fields {
+  return {
+    apiVersion: 'networking.k8s.io/v1',
+    kind: 'Ingress',
+    metadata: { ...meta('ingress'), annotations: { 'kubernetes.io/ingress.class': 'istio' } },
+    spec: {
+      rules: draw.list(1, 2, () => ({
+        ...(draw.chance(0.7) && { host: draw.one(['shop.example.com', '*.example.com', 'a']) }),
+        http: {
+          paths: draw.list(1, 3, () => ({
+            path: draw.one(['/', '/a', '/a/', '/v1/users']),
+            pathType: draw.one(['Exact', 'Prefix', 'ImplementationSpecific']),
+            backend: { service: { name: draw.one(services), port: { number: 80 } } },
+          })),
+        },
+      })),
+    },
+  };
+}
+
+/** Rules of the Gateway API for what the mesh sends to a Service. */
+function meshHttpRoute(draw: Draw): Fields {
+  return {
+    apiVersion: 'gateway.networking.k8s.io/v1',
+    kind: 'HTTPRoute',
+    metadata: meta('mesh-route'),
+    spec: {
+      parentRefs: [{ group: '', kind: 'Service', name: draw.one(services), port: 80 }],
+      rules: draw.list(1, 3, () => meshRule(draw)),
+    },
+  };
+}
+
+function meshRule(draw: Draw): Fields {
+  const modifier = { set: [{ name: 'x-user', value: 'set' }], remove: ['x-added'] };
+  const prefix = { type: 'ReplacePrefixMatch', replacePrefixMatch: '/n' };
+  const whole = { type: 'ReplaceFullPath', replaceFullPath: '/full' };
+  const filter = draw.one<Fields>([
+    {},
+    {},
+    { type: 'RequestHeaderModifier', requestHeaderModifier: modifier },
+    { type: 'ResponseHeaderModifier', responseHeaderModifier: modifier },
+    { type: 'URLRewrite', urlRewrite: { path: whole } },
+    { type: 'URLRewrite', urlRewrite: { path: prefix, hostname: 'new.example' } },
+    { type: 'RequestRedirect', requestRedirect: { path: whole, statusCode: 301, port: 8080 } },
+    { type: 'RequestRedirect', requestRedirect: { path: prefix, scheme: 'https' } },
+  ]);
+  const isRedirect = filter['type'] === 'RequestRedirect';
+  // A prefix is replaced where a prefix is matched, by that match alone.
+  const isPrefix = JSON.stringify(filter).includes('ReplacePrefixMatch');
+  const paths = [
+    { type: 'PathPrefix', value: '/' },
+    { type: 'PathPrefix', value: '/a' },
+    ...(isPrefix
+      ? []
+      : [
+          { type: 'Exact', value: '/a/b' },
+          { type: 'RegularExpression', value: '/v[0-9]/.*' },
+        ]),
+  ];
+  return {
+    matches: draw.list(1, isPrefix ? 1 : 2, () => ({
+      path: draw.one(paths),
+      ...draw.some(0.25, {
+        method: () => draw.one(['GET', 'POST']),
+        headers: () => [{ name: draw.one(headerNames), value: 'jason' }],
+        queryParams: () => [{ name: 'user', value: 'jason' }],
+      }),
+    })),
+    ...('type' in filter && { filters: [filter] }),
+    ...(!isRedirect && {
+      backendRefs: draw.list(1, 2, () => ({
+        name: draw.one(services),
+        port: 80,
+        weight: draw.integer(1, 3),
+      })),
+    }),
   };
 }
 
@@ -188,6 +300,9 @@ export function httpRoute(draw: Draw): Fields {
       fault: () => ({ abort: { httpStatus: draw.one([400, 503]), percentage: { value: 100 } } }),
       corsPolicy: () => corsPolicy(draw),
       retries: () => ({ attempts: draw.integer(1, 3), retryOn: draw.one(['5xx', 'gateway-error,503']) }),
+      mirrors: () => [
+        { destination: { host: draw.one(services) }, percentage: { value: draw.one([0, 50, 100]) } },
+      ],
     }),
   };
 }
@@ -199,12 +314,15 @@ function destinations(draw: Draw): Fields[] {
   });
   if (draw.chance(0.75))
     return [{ destination: destination(), ...(draw.chance(0.2) && { headers: headerOperations(draw) }) }];
-  return draw
+  const all = draw
     .list(2, 3, () => ({
       destination: destination(),
       weight: draw.one([0, 1, 30, 70]),
+      ...(draw.chance(0.3) && { headers: headerOperations(draw) }),
     }))
     .concat([{ destination: destination(), weight: 50 }]);
+  // Each destination once: the answers must tell which was chosen.
+  return [...new Map(all.map((each) => [JSON.stringify(each.destination), each])).values()];
 }
 
 function stringMatch(draw: Draw, texts: readonly string[]): Fields {
@@ -235,6 +353,8 @@ function match(draw: Draw): Fields {
       scheme: () => ({ exact: draw.one(['http', 'https']) }),
       port: () => draw.one([80, 81]),
       gateways: () => [draw.one(['mesh', 'gateway'])],
+      sourceLabels: () => draw.one([{ app: 'client' }, { app: 'other' }, { app: 'client', version: 'v1' }]),
+      sourceNamespace: () => draw.one(['default', 'other']),
     }),
   };
 }
@@ -246,18 +366,25 @@ function rewrite(draw: Draw): Fields {
   });
   if (draw.chance(0.2)) {
     delete fields['uri'];
-    fields['uriRegexRewrite'] = { match: '/v1/(\\w+)/(\\d+)', rewrite: '/\\2/\\1' };
+    fields['uriRegexRewrite'] = draw.one([
+      { match: '/v1/(\\w+)/(\\d+)', rewrite: '/\\2/\\1' },
+      { match: '^/a(.*)$', rewrite: '/z\\1\\0' },
+      { match: '[aeiou]', rewrite: '_' },
+      { match: '(?i)/A', rewrite: '/Z' },
+    ]);
   }
   return Object.keys(fields).length === 0 ? { uri: '/' } : fields;
 }
 
 function redirect(draw: Draw): Fields {
   const where = draw.some(0.5, {
-    uri: () => '/moved',
+    uri: () => draw.one(['/moved', '/moved/', '/100%', '/m?x=y', '%PREFIX()%', 'moved']),
     authority: () => 'elsewhere.example',
     scheme: () => draw.one(['http', 'https']),
     port: () => draw.one([80, 443, 8443]),
   });
+  if (where['port'] === undefined && draw.chance(0.3))
+    where['derivePort'] = draw.one(['FROM_PROTOCOL_DEFAULT', 'FROM_REQUEST_PORT']);
   if (Object.keys(where).length === 0) where['uri'] = '/moved';
   return { ...where, ...(draw.chance(0.5) && { redirectCode: draw.one([301, 302, 303, 307, 308]) }) };
 }
@@ -266,7 +393,9 @@ function directResponse(draw: Draw): Fields {
   return {
     // Not 204: with a body Envoy frames it in a way that no client can read.
     status: draw.one([200, 404, 503]),
-    ...(draw.chance(0.6) && { body: { string: draw.one(['hello', '{"a": "%PROTOCOL%"}']) } }),
+    ...(draw.chance(0.6) && {
+      body: { string: draw.one(['hello', '{"a": "%PROTOCOL%"}', '%REQ(X-USER)% 100%%', 'é\n']) },
+    }),
   };
 }
 

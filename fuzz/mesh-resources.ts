@@ -8,13 +8,13 @@ import type { ProxyNode } from '../src/model/proxy-node.ts';
 import { clusters, listeners, routes } from '../src/translate/index.ts';
 import { proxyScope } from '../src/translate/scope.ts';
 import { configsOfYaml, proxyNode, worldOf } from '../test/support/world.ts';
-import type { FuzzRequest } from './generate.ts';
+import type { FuzzRequest } from './generate-request.ts';
 
 export type Place = FuzzRequest['at'];
 export const places = ['sidecar', 'gateway'] as const;
 
 const nodes: Readonly<Record<Place, Partial<ProxyNode>>> = {
-  sidecar: { workloadCertificates: false },
+  sidecar: { workloadCertificates: false, labels: { app: 'client' } },
   gateway: { type: 'router', namespace: 'istio-system', labels: { istio: 'ingressgateway' } },
 };
 const routeNames: Readonly<Record<Place, string>> = { sidecar: '80', gateway: 'http.80' };

@@ -1,7 +1,7 @@
 // One request through one proxy: what the client saw, and what the upstream did.
 import type { Server } from 'node:http';
 import { Agent, createServer, request as httpRequest } from 'node:http';
-import type { FuzzRequest } from './generate.ts';
+import type { FuzzRequest } from './generate-request.ts';
 
 /** What one request led to. Header names are lower case; what must differ from run to run is left out. */
 export interface Seen {
@@ -31,7 +31,11 @@ const passing = new Set([
   'x-envoy-expected-rq-timeout-ms',
   'x-envoy-upstream-service-time',
   'x-request-id',
+  'x-seen',
 ]);
+
+/** Where the upstream tells what it saw: a HEAD has no body to tell it in. */
+const seenHeader = 'x-seen';
 
 /** Answers every request with what it saw of it, as JSON. Listens on all loopback addresses. */
 export function startBackend(port: number): Promise<Server> {
@@ -43,8 +47,9 @@ export function startBackend(port: number): Promise<Server> {
       path: incoming.url ?? '',
       headers: headerLines(incoming.rawHeaders),
     };
-    answer.writeHead(200, { 'x-from': 'upstream', 'x-added': 'upstream' });
-    answer.end(JSON.stringify(upstream));
+    const seen = Buffer.from(JSON.stringify(upstream)).toString('base64');
+    answer.writeHead(200, { [seenHeader]: seen, 'x-added': 'upstream' });
+    answer.end();
   });
   return new Promise((resolve, reject) => {
     server.on('error', reject);
@@ -57,19 +62,22 @@ const agent = new Agent({ keepAlive: true });
 export function send(port: number, { method, host, path, headers }: FuzzRequest): Promise<Seen> {
   return new Promise((resolve, reject) => {
     const outgoing = httpRequest(
-      { host: '127.0.0.1', port, method, path, agent, headers: { ...headers, host } },
+      { host: '127.0.0.1', port, method, path, agent, headers: linesOf(host, headers) },
       (answer) => {
         const chunks: Buffer[] = [];
         answer.on('data', (chunk: Buffer) => chunks.push(chunk));
         answer.on('error', reject);
         answer.on('end', () => {
           const text = Buffer.concat(chunks).toString();
-          const fromUpstream = answer.headers['x-from'] === 'upstream';
+          const seen = answer.headers[seenHeader];
           resolve({
             status: answer.statusCode ?? 0,
             headers: headerLines(answer.rawHeaders),
-            body: fromUpstream ? '' : text,
-            upstream: fromUpstream ? (JSON.parse(text) as Upstream) : undefined,
+            body: text,
+            upstream:
+              typeof seen === 'string'
+                ? (JSON.parse(Buffer.from(seen, 'base64').toString()) as Upstream)
+                : undefined,
           });
         });
       },
@@ -77,6 +85,17 @@ export function send(port: number, { method, host, path, headers }: FuzzRequest)
     outgoing.on('error', reject);
     outgoing.end();
   });
+}
+
+/** Names and values in turn, as they are to stand in the request. */
+function linesOf(host: string, headers: FuzzRequest['headers']): readonly string[] {
+  return [
+    'Host',
+    host,
+    ...Object.entries(headers).flatMap(([name, value]) =>
+      (typeof value === 'string' ? [value] : value).flatMap((each) => [name, each]),
+    ),
+  ];
 }
 
 export function closeClients(): void {

@@ -58,7 +58,7 @@ export function connectionBootstrap(proxy: ProxyListeners, around: Surroundings)
     admin: { address: socket('127.0.0.1', around.adminPort) },
     staticResources: { listeners, clusters: proxy.clusterNames.map(listenerOf) },
   };
-  return { bootstrap: bootstrap as JsonObject, ports };
+  return { bootstrap, ports };
 }
 
 /** A listener that connections come to: bound at a port of ours, and told of the destination by PROXY protocol. */

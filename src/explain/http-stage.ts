@@ -8,7 +8,7 @@ import { ConfigError } from '../proxy/config-error.ts';
 import { preparePath } from '../proxy/http/path.ts';
 import { hostOptionsOf, pathOptionsOf, strippedHost } from '../proxy/http/target-options.ts';
 import { explainMatch } from '../proxy/matchers/explain.ts';
-import type { MatchInput } from '../proxy/matchers/input.ts';
+import type { MatchInput, RequestFields } from '../proxy/matchers/input.ts';
 import { matchInput } from '../proxy/matchers/input.ts';
 import { compileHostTable } from '../proxy/router/compile.ts';
 import { findVirtualHost } from '../proxy/router/match.ts';
@@ -36,7 +36,9 @@ export type PreparedTarget =
 /** The request as routes see it. Throws ConfigError. */
 export function prepareTarget(
   manager: HttpConnectionManager | undefined,
-  request: Pick<ExplainedRequest, 'method' | 'authority' | 'path' | 'headers'>,
+  request: Pick<ExplainedRequest, 'method' | 'authority' | 'path'> & {
+    readonly headers: NonNullable<RequestFields['headers']>;
+  },
   tls: boolean,
   localPort: number,
 ): PreparedTarget {

@@ -53,6 +53,8 @@ export function responseFlagsText(flags: number): string {
 export interface HeaderReader {
   /** `name` in lower case. Several values are joined by `,`; undefined when absent. */
   get(name: string): string | undefined;
+  /** Whether `test` holds for one of several lines, each by itself; undefined when absent. */
+  some(name: string, test: (value: string) => boolean): boolean | undefined;
 }
 
 /** The headers of a message that can be logged. */

@@ -227,5 +227,5 @@ test('FileSinks: reopen goes on in a new file after a rotation (D9.02)', () => {
 
 function messageHeaders(headers: Readonly<Record<string, string>>): MessageHeaders {
   const get = (name: string): string | undefined => headers[name];
-  return { get, first: get };
+  return { get, first: get, some: (name, test) => (name in headers ? test(headers[name] ?? '') : undefined) };
 }

@@ -82,7 +82,7 @@ export function compileLogFilter(
   }
 }
 
-const noHeaders: HeaderReader = { get: () => undefined };
+const noHeaders: HeaderReader = { get: () => undefined, some: () => undefined };
 
 function flagBit(flag: string, field: string): number {
   if (!(responseFlagNames as readonly string[]).includes(flag)) {

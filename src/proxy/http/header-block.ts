@@ -115,6 +115,28 @@ export class HeaderBlock implements MessageHeaders {
     return at < 0 ? undefined : this.#added[at + 1];
   }
 
+  /** Known names are those that Envoy keeps in one line: theirs are tested joined. */
+  some(name: string, test: (value: string) => boolean): boolean | undefined {
+    const id = nameIdOf(name);
+    if (id !== 0) {
+      const value = this.known(id);
+      return value === undefined ? undefined : test(value);
+    }
+    let result: boolean | undefined;
+    for (let index = 0; index < this.count; index++) {
+      if (this.ids[index] !== 0 || this.#states[index] === dropped || !this.#nameIs(index, name)) continue;
+      if (test(this.valueAt(index))) return true;
+      result = false;
+    }
+    const added = this.#added;
+    for (let at = 0; at < added.length; at += 2) {
+      if (added[at] !== name) continue;
+      if (test(added[at + 1]!)) return true;
+      result = false;
+    }
+    return result;
+  }
+
   /** The value of a known name; several are joined by a comma. */
   known(id: number): string | undefined {
     const slot = this.#slots[id]!;

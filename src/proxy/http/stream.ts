@@ -7,7 +7,14 @@ import { withoutQuery } from '../matchers/input.ts';
 import type { CompiledRoute, FilterRouteConfig, WeightedTarget } from '../router/compiled.ts';
 import { Forwarder } from '../router/forwarder.ts';
 import { applyMutations } from '../router/header-mutations.ts';
-import { chooseWeighted, findRoute, findVirtualHost, redirectLocation } from '../router/match.ts';
+import {
+  chooseWeighted,
+  clusterName,
+  directLocation,
+  findRoute,
+  findVirtualHost,
+  redirectLocation,
+} from '../router/match.ts';
 import { StreamInfo, flagBits } from '../stream-info.ts';
 import { encodeCors, isPreflightAnswered } from './cors.ts';
 import { startFault } from './fault.ts';
@@ -220,7 +227,8 @@ export class HttpStream implements MatchInput {
       this.weighted === undefined ? this.route?.responseHeaders : this.weighted.responseHeaders;
     if (mutations !== undefined && options === undefined) applyMutations(mutations, headers, info);
     if (isGrpcRequest(this.headers)) {
-      describeForGrpc(headers, status, body);
+      // The text is the body's, which a HEAD does not get.
+      describeForGrpc(headers, status, this.method === 'HEAD' ? '' : body);
       this.respond(200, headers, true);
       return;
     }
@@ -350,6 +358,9 @@ export class HttpStream implements MatchInput {
       info.routeName = route.name === '' ? undefined : route.name;
       if (route.action.kind === 'forward') {
         this.weighted = chooseWeighted(route.action.target, this.connection.manager.random());
+        // Known from here on, for what a filter answers, too.
+        const cluster = clusterName(route.action.target, this.weighted, this);
+        if (manager.clusters.get(cluster) !== undefined) info.upstreamCluster = cluster;
         if (route.action.idleTimeoutMs !== undefined) this.#setIdleTimeout(route.action.idleTimeoutMs);
       }
     }
@@ -389,7 +400,7 @@ export class HttpStream implements MatchInput {
     switch (action.kind) {
       case 'direct':
         manager.stats.rq_direct_response.inc();
-        this.respondLocally(action.status, action.body, 'direct_response', 0);
+        this.respondLocally(action.status, action.body, 'direct_response', 0, directLocation(action, this));
         return;
       case 'redirect':
         manager.stats.rq_redirect.inc();

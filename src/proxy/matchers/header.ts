@@ -6,7 +6,8 @@ import { FullMatchRegex } from './regex.ts';
 import { compileStringMatcher } from './text.ts';
 
 /**
- * Several values of one header are matched as one, joined by commas. A missing header matches nothing but
+ * Several lines of one header are tested each by itself, and one that holds is enough (observed on Envoy 1.40;
+ * older ones joined them by commas). A missing header matches nothing but
  * `present_match: false`, whatever `invert_match` says, unless it is to be treated as empty (Envoy's
  * HeaderUtility::HeaderData). Throws ConfigError below `field`.
  */
@@ -21,9 +22,17 @@ export function compileHeaderMatcher(matcher: HeaderMatcher, field: string): Req
     return (input) => (valueOf(input) !== undefined) === wanted;
   }
   const test = valueTest(specifier, field);
+  const name = matcher.name.toLowerCase();
+  const isLine = !name.startsWith(':') && name !== 'host';
   return (input) => {
-    const value = valueOf(input) ?? (treatMissingHeaderAsEmpty ? '' : undefined);
-    return value !== undefined && test(value) !== invertMatch;
+    let holds: boolean | undefined;
+    if (isLine) holds = input.headers.some(name, test);
+    else {
+      const value = valueOf(input);
+      if (value !== undefined) holds = test(value);
+    }
+    if (holds === undefined && treatMissingHeaderAsEmpty) holds = test('');
+    return holds !== undefined && holds !== invertMatch;
   };
 }
 

@@ -29,14 +29,18 @@ export interface RequestFields {
   readonly authority: string;
   readonly path: string;
   readonly scheme?: 'http' | 'https';
-  readonly headers?: Readonly<Record<string, string>>;
+  /** Several values are several lines of that name. */
+  readonly headers?: Readonly<Record<string, string | readonly string[]>>;
   readonly random?: () => number;
 }
 
 /** GET over plain HTTP, and 0 for every random number, where `fields` say nothing. */
 export function matchInput(fields: RequestFields): MatchInput {
   const headers = new Map(
-    Object.entries(fields.headers ?? {}).map(([name, value]) => [name.toLowerCase(), value]),
+    Object.entries(fields.headers ?? {}).map(([name, value]) => [
+      name.toLowerCase(),
+      typeof value === 'string' ? [value] : value,
+    ]),
   );
   const scheme = fields.scheme ?? 'http';
   return {
@@ -45,7 +49,10 @@ export function matchInput(fields: RequestFields): MatchInput {
     path: fields.path,
     pathOnly: withoutQuery(fields.path),
     scheme,
-    headers: { get: (name) => headers.get(name) },
+    headers: {
+      get: (name) => headers.get(name)?.join(),
+      some: (name, test) => headers.get(name)?.some((value) => test(value)),
+    },
     tls: scheme === 'https',
     random: fields.random ?? (() => 0),
   };

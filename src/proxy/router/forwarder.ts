@@ -22,7 +22,7 @@ import { finalizeRequest, frameBody, rewriteHost } from './request-finalizer.ts'
 import type { RetryVerdict } from './retry-state.ts';
 import { RetryState } from './retry-state.ts';
 import { localReplyOf } from './reset-reply.ts';
-import { requestTimeouts } from './timeouts.ts';
+import { grpcTimeout, requestTimeouts } from './timeouts.ts';
 
 const H = nameIds;
 
@@ -371,11 +371,14 @@ export class Forwarder implements ResponseHandler, PoolWaiter {
     const { headers, info, connection } = this.#stream;
     if (this.#route.virtualHost.attemptCountInRequest)
       headers.setKnown(H['x-envoy-attempt-count'], String(this.#attempts));
-    if (this.#timeoutMs <= 0 || connection.manager.settings.suppressEnvoyHeaders) return;
+    const isGrpc = this.#action.grpcTimeoutMaxMs !== undefined && isGrpcRequest(headers);
+    const isTold = !connection.manager.settings.suppressEnvoyHeaders;
+    if (this.#timeoutMs <= 0 || (!isTold && !isGrpc)) return;
     const spentMs = info.requestReceivedMs < 0 ? 0 : connection.manager.nowMs() - info.requestReceivedMs;
     const leftMs = Math.max(1, Math.round(this.#timeoutMs - spentMs));
     const expectedMs = this.#tryTimeoutMs > 0 ? Math.min(this.#tryTimeoutMs, leftMs) : leftMs;
-    headers.setKnown(H['x-envoy-expected-rq-timeout-ms'], String(expectedMs));
+    if (isTold) headers.setKnown(H['x-envoy-expected-rq-timeout-ms'], String(expectedMs));
+    if (isGrpc) headers.setKnown(H['grpc-timeout'], grpcTimeout(expectedMs));
   }
 
   #send(connection: HttpConnection, buffer: Buffer, start: number, end: number): void {

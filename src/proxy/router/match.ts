@@ -100,7 +100,13 @@ export function matchRequest(routes: CompiledRoutes, input: MatchInput): RouteDe
         location: redirectLocation(action, input),
       };
     case 'direct':
-      return { ...matched, kind: 'direct', status: action.status, body: action.body };
+      return {
+        ...matched,
+        kind: 'direct',
+        status: action.status,
+        location: directLocation(action, input),
+        body: action.body,
+      };
     case 'non-forwarding':
     default:
       return { ...matched, kind: 'non-forwarding', status: 404 };
@@ -134,6 +140,14 @@ export function findVirtualHost<Host>(routes: HostTable<Host>, authority: string
     if (host.length > text.length && host.startsWith(text)) return virtualHost;
   }
   return routes.any;
+}
+
+/** A direct response of 201 or 3xx says where: at the URL of the request itself. */
+export function directLocation(
+  { status }: { readonly status: number },
+  { authority, path, scheme }: MatchInput,
+): string | undefined {
+  return status === 201 || (status >= 300 && status < 400) ? `${scheme}://${authority}${path}` : undefined;
 }
 
 /** The first route that matches. */
@@ -212,7 +226,13 @@ function redirectHost(input: MatchInput, scheme: string, port: string): string {
   return changed && oldPort === (input.scheme === 'https' ? '443' : '80') ? plain : host;
 }
 
+/** A path without a slash at its beginning gets one. */
 function redirectPath(action: RedirectActionKind, input: MatchInput): string {
+  const path = writtenRedirectPath(action, input);
+  return path.startsWith('/') ? path : `/${path}`;
+}
+
+function writtenRedirectPath(action: RedirectActionKind, input: MatchInput): string {
   const query = input.path.slice(input.pathOnly.length);
   if (action.path !== '') {
     if (action.path.includes('?') || action.stripQuery) return action.path;

@@ -27,6 +27,10 @@ export function requestTimeouts(action: ForwardAction, headers: HeaderBlock, grp
   if (tryHeader !== undefined) tryTimeoutMs = tryHeader;
   // As long as the whole or longer: the whole counts.
   if (timeoutMs > 0 && tryTimeoutMs >= timeoutMs) tryTimeoutMs = 0;
+  const expectedMs = tryTimeoutMs > 0 ? tryTimeoutMs : timeoutMs;
+  // A gRPC server is to know what is waited for.
+  if (grpc && action.grpcTimeoutMaxMs !== undefined && expectedMs > 0)
+    headers.setKnown(H['grpc-timeout'], grpcTimeout(expectedMs));
   return { timeoutMs, tryTimeoutMs };
 }
 
@@ -45,6 +49,12 @@ const grpcUnitsMs: Readonly<Record<string, number>> = {
   u: 0.001,
   n: 0.000001,
 };
+
+/** A value of grpc-timeout: eight digits at most, in the finest unit that they can hold; not finer than a millisecond. */
+export function grpcTimeout(ms: number): string {
+  const whole = Math.round(ms);
+  return whole < 1e8 ? `${whole}m` : `${Math.min(99_999_999, Math.floor(whole / 1000))}S`;
+}
 
 /** 0 for none or a malformed one (https://github.com/grpc/grpc/blob/v1.66.0/doc/PROTOCOL-HTTP2.md). */
 function parseGrpcTimeout(text: string | undefined): number {
