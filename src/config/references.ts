@@ -157,7 +157,7 @@ function checkDestination(host: string, destination: Destination, known: KnownNa
   }
   const port = destination.port?.number;
   if (port !== undefined && service.ports?.has(port) === false)
-    warn(`${host} has no port ${port}; it has ${[...service.ports].join(', ')}`, 'port', 'number');
+    warn(`${host} has no port ${port}; it has ${someOf([...service.ports])}`, 'port', 'number');
   const { subset = '' } = destination;
   if (subset === '') return;
   const rules = known.rules.filter((rule) => hostnameCovers(rule.host, host));
@@ -166,7 +166,7 @@ function checkDestination(host: string, destination: Destination, known: KnownNa
   warn(
     subsets.length === 0
       ? `no DestinationRule of ${host} has subsets`
-      : `no DestinationRule of ${host} has a subset "${subset}"; there are ${subsets.join(', ')}`,
+      : `no DestinationRule of ${host} has a subset "${subset}"; there are ${someOf(subsets)}`,
     'subset',
   );
 }
@@ -194,4 +194,10 @@ function missingHost(host: string, known: KnownNames): string {
   const meant = serviceHostname(name, namespace, known.domainSuffix);
   const hint = host !== meant && known.hosts.has(meant) ? `; did you mean ${meant}?` : '';
   return `there is no Service or ServiceEntry with the host ${host}${hint}`;
+}
+
+/** A message is for reading: ten names, and how many more. */
+function someOf(names: readonly (string | number)[]): string {
+  const shown = names.slice(0, 10).join(', ');
+  return names.length > 10 ? `${shown} and ${names.length - 10} more` : shown;
 }

@@ -113,7 +113,7 @@ function subsetCandidates(mesh: MeshView, hostname: string, subset: string): rea
       ? `has the subset ${subset}, but does not apply here (exportTo, workloadSelector, or another rule counts)`
       : names.length === 0
         ? 'has no subsets'
-        : `has the subsets ${names.join(', ')}, not ${subset}`;
+        : `has the subsets ${names.slice(0, 10).join(', ')}${names.length > 10 ? ` and ${names.length - 10} more` : ''}, not ${subset}`;
     return {
       text: `DestinationRule ${rule.namespace}/${rule.name} ${has}`,
       sources: [rule.locate(['spec', 'subsets'])],
