@@ -1,5 +1,5 @@
 // What must hold of the translation of any valid config.
-import type { DescMessage, JsonValue } from '@bufbuild/protobuf';
+import type { JsonValue } from '@bufbuild/protobuf';
 import { toBinary } from '@bufbuild/protobuf';
 import { expect, test } from 'vitest';
 import { messageToJson } from '../src/api/any.ts';
@@ -32,9 +32,7 @@ function bytesOf(world: World, node: Partial<ProxyNode>): Record<string, string>
       const input = kind.input(world, scope, name);
       if (input === undefined) continue;
       const { message } = kind.build(input);
-      all[`${(kind.schema as DescMessage).name}/${name}`] = Buffer.from(
-        toBinary(kind.schema as DescMessage, message),
-      ).toString('base64');
+      all[`${kind.schema.name}/${name}`] = Buffer.from(toBinary(kind.schema, message)).toString('base64');
     }
   return all;
 }
@@ -43,13 +41,13 @@ function jsonOf(world: World, node: Partial<ProxyNode>): Record<string, Record<s
   const scope = proxyScope(world, proxyNode(node));
   return Object.fromEntries(
     kinds.map((kind) => [
-      (kind.schema as DescMessage).name,
+      kind.schema.name,
       Object.fromEntries(
         kind.names(world, scope).flatMap((name) => {
           const input = kind.input(world, scope, name);
           return input === undefined
             ? []
-            : [[name, messageToJson(kind.schema as DescMessage, kind.build(input).message)] as const];
+            : [[name, messageToJson(kind.schema, kind.build(input).message)] as const];
         }),
       ),
     ]),

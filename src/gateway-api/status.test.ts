@@ -219,6 +219,11 @@ describe('routeStatus', () => {
       '{filters: [{type: RequestMirror, requestMirror: {backendRef: {name: none, port: 80}}}]}',
       'BackendNotFound',
     ],
+    // Regression 59933: it was left out without a word.
+    [
+      '{filters: [{type: RequestHeaderModifier, requestHeaderModifier: {set: [{name: x-a, value: "a\\u0001b"}]}}]}',
+      'InvalidFilter',
+    ],
     ['{filters: [{type: RequestRedirect, requestRedirect: {scheme: https}}]}', 'ResolvedRefs'],
   ])('routeStatus: %s is %s (partly C14.02)', (rule, reason) => {
     const status = judgeRoute(gateway(http), route(rule), web);

@@ -118,7 +118,7 @@ describe('who is reached, and in which order (C13.06)', () => {
   const winner = (yaml: string, node?: Partial<ProxyNode>): unknown =>
     proxyOf(yaml, node).resource('clusters', web)?.json['connectTimeout'];
 
-  test('priority first, then the root namespace, then age and name; the last word counts', () => {
+  test('priority first, then the root namespace, then age and name; the last word counts (regression 49555)', () => {
     const root = { namespace: 'istio-system' };
     expect(winner(timeout(1, { name: 'b' }) + timeout(2, { name: 'a' }))).toBe('1s');
     expect(winner(timeout(1, { name: 'a' }) + timeout(2, { name: 'z', ...root }))).toBe('1s');
@@ -163,7 +163,7 @@ describe('who is reached, and in which order (C13.06)', () => {
       false,
     ],
     ["targetRefs: [{ group: '', kind: Service, name: web }]", {}, false],
-  ])('%s of a proxy with %j', (spec, node, expected) => {
+  ])('%s of a proxy with %j (regression 56476)', (spec, node, expected) => {
     expect(winner(timeout(77, { spec }), { ...sidecar, ...node }) === '77s').toBe(expected);
   });
 
