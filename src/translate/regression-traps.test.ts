@@ -368,6 +368,34 @@ test('endpoints: a client that no Service selects has its locality all the same 
   expect(weights('r1')).not.toBe(weights('r2'));
 });
 
+test('clusters: a proxy whose Pod is not known yet, or comes later, has its inbound ports (regressions 58125, 61157)', () => {
+  const yaml = yamlOf(
+    service('app', 'default', { clusterIP: '10.0.0.1', selector: { app: 'app' } }),
+    document(
+      'ServiceEntry',
+      { name: 'extra', namespace: 'default' },
+      {
+        hosts: ['extra.example.com'],
+        ports: [{ number: 9000, name: 'http', protocol: 'HTTP' }],
+        resolution: 'STATIC',
+        location: 'MESH_INTERNAL',
+        workloadSelector: { labels: { app: 'app' } },
+      },
+    ),
+  );
+  const world = new PilotWorld(new Graph(), defaultMeshConfig);
+  const add = (text: string): void =>
+    world.apply(configsOfYaml(text).map((config) => ({ key: configKey(config), after: config })));
+  const inbound = (): readonly string[] => {
+    const scope = proxyScope(world, proxyNode({ labels: { app: 'app' }, ipAddresses: ['10.1.0.5'] }));
+    return clusters.names(world, scope).filter((name) => /^inbound\|\d/.test(name));
+  };
+  add(yaml);
+  expect(inbound()).toEqual(expect.arrayContaining(['inbound|80||', 'inbound|9000||']));
+  add(pod('app-1', '10.1.0.5'));
+  expect(inbound()).toEqual(expect.arrayContaining(['inbound|80||', 'inbound|9000||']));
+});
+
 function pod(name: string, ip: string, labels: Readonly<Record<string, string>> = {}): string {
   return document(
     'Pod',
