@@ -22,8 +22,8 @@ import type { ResourceKind } from '../resource.ts';
 
 const podIp = '127.102.1.1';
 const appAddress = '127.102.2.1';
-const adminPort = 21_110;
-const inboundPort = 21_106;
+const adminPort = 21_910;
+const inboundPort = 21_906;
 
 let httpApp: Server;
 let tcpApp: Server;
