@@ -12,6 +12,7 @@ import { RawBackend } from '../../../test/support/raw-backend.ts';
 import type { StaticProxy } from '../../../test/support/static-proxy.ts';
 import { startStaticProxy } from '../../../test/support/static-proxy.ts';
 import { needs } from '../../../test/support/tools.ts';
+import { untilListening } from '../../../test/support/wait.ts';
 
 const ports = { ours: 21100, envoy: 21110, backend: 21120, refused: 21121 } as const;
 /** Listeners, by offset from the port of a proxy. */
@@ -394,7 +395,7 @@ describe.skipIf(needs('envoy'))('HTTP connection manager: as stock Envoy (partly
         stdio: 'inherit',
       },
     );
-    await untilListening(ports.envoy);
+    await untilListening('127.0.0.1', ports.envoy, 10_000);
   });
 
   afterAll(() => {
@@ -489,19 +490,6 @@ function normalize(text: string): string {
 }
 
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
-
-async function untilListening(port: number): Promise<void> {
-  for (let attempt = 0; attempt < 200; attempt++) {
-    const open = await new Promise<boolean>((resolve) => {
-      const socket = connect({ port, host: '127.0.0.1' });
-      socket.on('connect', () => resolve((socket.destroy(), true)));
-      socket.on('error', () => resolve(false));
-    });
-    if (open) return;
-    await pause(50);
-  }
-  throw new Error(`nothing listens on ${port}`);
-}
 
 function answer(socket: Socket, request: string): void {
   const path = request.split(' ')[1] ?? '';

@@ -105,14 +105,12 @@ export class HeaderBlock implements MessageHeaders {
 
   /** Known names are those that Envoy keeps in one line: theirs are joined all the same. */
   first(name: string): string | undefined {
-    const id = nameIdOf(name);
-    if (id !== 0) return this.known(id);
-    for (let index = 0; index < this.count; index++) {
-      if (this.ids[index] === 0 && this.#states[index] !== dropped && this.#nameIs(index, name))
-        return this.valueAt(index);
-    }
-    const at = this.#added.findIndex((each, place) => place % 2 === 0 && each === name);
-    return at < 0 ? undefined : this.#added[at + 1];
+    let first: string | undefined;
+    this.some(name, (value) => {
+      first = value;
+      return true;
+    });
+    return first;
   }
 
   /** Known names are those that Envoy keeps in one line: theirs are tested joined. */

@@ -6,6 +6,7 @@ import type { MatchInput } from '../matchers/input.ts';
 import { withoutQuery } from '../matchers/input.ts';
 import type { CompiledRoute, FilterRouteConfig, WeightedTarget } from '../router/compiled.ts';
 import { Forwarder } from '../router/forwarder.ts';
+import type { HeaderMutations } from '../router/header-mutations.ts';
 import { applyMutations } from '../router/header-mutations.ts';
 import {
   chooseWeighted,
@@ -223,8 +224,8 @@ export class HttpStream implements MatchInput {
     info.responseFlags |= flags;
     info.responseCodeDetails = details;
     modify?.(headers);
-    const mutations =
-      this.weighted === undefined ? this.route?.responseHeaders : this.weighted.responseHeaders;
+    this.#nameCluster();
+    const mutations = this.responseMutations;
     if (mutations !== undefined && options === undefined) applyMutations(mutations, headers, info);
     if (isGrpcRequest(this.headers)) {
       // The text is the body's, which a HEAD does not get.
@@ -240,6 +241,19 @@ export class HttpStream implements MatchInput {
       this.connection.writer.text(body);
     }
     this.finish(undefined);
+  }
+
+  /** What the route, or the weighted cluster that was chosen of it, does to responses. */
+  get responseMutations(): HeaderMutations | undefined {
+    return this.weighted === undefined ? this.route?.responseHeaders : this.weighted.responseHeaders;
+  }
+
+  /** Filters answer before the router has looked at the cluster; Envoy knows it by then. */
+  #nameCluster(): void {
+    const { info, route } = this;
+    if (info.upstreamCluster !== undefined || route?.action.kind !== 'forward') return;
+    const name = clusterName(route.action.target, this.weighted, this);
+    if (this.connection.manager.clusters.get(name) !== undefined) info.upstreamCluster = name;
   }
 
   /** Sends the head of the final response; with `endStream` it is the whole of it. */
@@ -358,9 +372,6 @@ export class HttpStream implements MatchInput {
       info.routeName = route.name === '' ? undefined : route.name;
       if (route.action.kind === 'forward') {
         this.weighted = chooseWeighted(route.action.target, this.connection.manager.random());
-        // Known from here on, for what a filter answers, too.
-        const cluster = clusterName(route.action.target, this.weighted, this);
-        if (manager.clusters.get(cluster) !== undefined) info.upstreamCluster = cluster;
         if (route.action.idleTimeoutMs !== undefined) this.#setIdleTimeout(route.action.idleTimeoutMs);
       }
     }
@@ -489,6 +500,7 @@ export class HttpStream implements MatchInput {
   /** Counts and logs; the object is free for the next request. */
   #complete(): void {
     if (!this.active) return;
+    this.#nameCluster();
     this.active = false;
     this.#forwarding = false;
     const { manager } = this.connection;

@@ -251,8 +251,7 @@ export class Forwarder implements ResponseHandler, PoolWaiter {
     if (this.#route.virtualHost.attemptCountInResponse)
       headers.setKnown(H['x-envoy-attempt-count'], String(this.#attempts));
     for (const cookie of this.#setCookies ?? []) headers.add('set-cookie', cookie);
-    const mutations =
-      stream.weighted === undefined ? this.#route.responseHeaders : stream.weighted.responseHeaders;
+    const mutations = stream.responseMutations;
     if (mutations !== undefined) {
       info.responseCode = status;
       info.responseHeaders = headers;
