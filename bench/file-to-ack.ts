@@ -6,7 +6,8 @@ import { join } from 'node:path';
 import { writeGatewayBootstrap } from '../test/support/gateway-bootstrap.ts';
 import { virtualServiceYaml } from './peers/configs.ts';
 import type { Running } from './processes.ts';
-import { isInstalled, listening, loadCore, proxyCore, start } from './processes.ts';
+import { untilListening } from '../test/support/wait.ts';
+import { isInstalled, loadCore, proxyCore, start } from './processes.ts';
 import type { BenchOptions, Measurement, Scenario } from './scenario.ts';
 import { quantile } from './scenario.ts';
 import type { XdsTap } from './xds-tap.ts';
@@ -63,7 +64,7 @@ async function measure(proxy: string): Promise<number[]> {
     const pilot = ['dist/fairlead.js', 'pilot', '--config-dir', config, '--log-level', 'error'];
     pilot.push('--grpc-addr', `127.0.0.1:${xdsPort}`, '--http-addr', `127.0.0.1:${debugPort}`);
     stops.push(start(loadCore, process.execPath, pilot));
-    await listening('127.0.0.1', xdsPort);
+    await untilListening('127.0.0.1', xdsPort);
     tap = await tapXds(xdsPort);
     const address = proxy === 'envoy' ? '127.78.0.2' : '127.78.0.1';
     const bootstrap = join(folder, 'bootstrap.json');
@@ -88,7 +89,7 @@ async function measure(proxy: string): Promise<number[]> {
             'error',
           ]),
     );
-    await listening(address, gatewayPort, 30_000);
+    await untilListening(address, gatewayPort, 30_000);
     await new Promise((resolve) => setTimeout(resolve, 1000));
     const delaysMs: number[] = [];
     for (let edit = 0; edit < edits; edit += 1) {

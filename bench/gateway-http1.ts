@@ -13,7 +13,8 @@ import {
   requestHeaders,
 } from './peers/configs.ts';
 import type { Running } from './processes.ts';
-import { cpuMicroseconds, isInstalled, listening, loadCore, proxyCore, start } from './processes.ts';
+import { untilListening } from '../test/support/wait.ts';
+import { cpuMicroseconds, isInstalled, loadCore, proxyCore, start } from './processes.ts';
 import type { BenchOptions, Measurement, Scenario } from './scenario.ts';
 import { median } from './scenario.ts';
 import type { Load } from './wrk.ts';
@@ -82,7 +83,7 @@ async function startAll(folder: string, stops: Running[]): Promise<{ targets: Ta
     return join(folder, name);
   };
   started(loadCore, 'nginx', '-c', write('backend.conf', backendConfig(folder, backendPorts)));
-  for (const port of backendPorts) await listening('127.0.0.1', port);
+  for (const port of backendPorts) await untilListening('127.0.0.1', port);
 
   write('mesh.yaml', meshYaml(gatewayPort, backendPorts));
   started(
@@ -99,12 +100,12 @@ async function startAll(folder: string, stops: Running[]): Promise<{ targets: Ta
     '--log-level',
     'error',
   );
-  await listening('127.0.0.1', xdsPort);
+  await untilListening('127.0.0.1', xdsPort);
 
   const targets: Target[] = [];
   const missing: string[] = [];
   const add = async (name: string, host: string, listenerPort: number, process: Running): Promise<void> => {
-    await listening(host, listenerPort);
+    await untilListening(host, listenerPort);
     targets.push({ name, host, listenerPort, process });
   };
   const accessLog = join(folder, 'access.log');

@@ -2,7 +2,6 @@
 import type { ChildProcess } from 'node:child_process';
 import { spawn, spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
-import { connect } from 'node:net';
 
 /** The proxy under test has this core to itself; load generator and backend share the other one. */
 export const proxyCore = '0';
@@ -53,24 +52,6 @@ export function start(
       setTimeout(() => child.kill('SIGKILL'), 2000).unref();
     },
   };
-}
-
-/** Resolves once something listens there; throws after `withinMs`. */
-export async function listening(host: string, port: number, withinMs = 15_000): Promise<void> {
-  const deadline = performance.now() + withinMs;
-  for (;;) {
-    const open = await new Promise<boolean>((resolve) => {
-      const socket = connect(port, host, () => {
-        socket.destroy();
-        resolve(true);
-      });
-      socket.on('error', () => resolve(false));
-    });
-    if (open) return;
-    if (performance.now() > deadline)
-      throw new Error(`nothing listens on ${host}:${port} after ${withinMs} ms`);
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
 }
 
 /** User and system time that a process and its children that are still alive have used, in microseconds. */

@@ -5,7 +5,8 @@ import { builtInGateway, builtInGatewayService } from '../src/kubelet/gateway.ts
 import { compileRoutes } from '../src/proxy/router/compile.ts';
 import type { RouteDecision } from '../src/proxy/router/match.ts';
 import { matchRequest } from '../src/proxy/router/match.ts';
-import { withoutQuery } from '../src/proxy/matchers/input.ts';
+import type { MatchInput } from '../src/proxy/matchers/input.ts';
+import { matchInput } from '../src/proxy/matchers/input.ts';
 import { routes } from '../src/translate/index.ts';
 import { proxyScope } from '../src/translate/scope.ts';
 import { configsOfYaml, proxyNode, worldOf } from '../test/support/world.ts';
@@ -22,7 +23,7 @@ export function decide(conformanceCase: ConformanceCase, step: Step): string[] {
   const wanted = step.expect.decision ?? {};
   const compiled = compileRoutes(routeConfigurationFor(conformanceCase, step.from));
   const decisions = Array.from({ length: draws }, (_, draw) =>
-    matchRequest(compiled, { ...matchInput(step.request), random: () => (draw + 0.5) / draws }),
+    matchRequest(compiled, { ...requestInput(step.request), random: () => (draw + 0.5) / draws }),
   );
   const [first] = decisions;
   if (first === undefined) throw new Error('no decision');
@@ -52,27 +53,15 @@ function routeConfigurationFor({ config, namespace }: ConformanceCase, from: str
   return routes.build(input).message;
 }
 
-function matchInput({ method, url, headers }: CaseRequest): Parameters<typeof matchRequest>[1] {
-  const target = new URL(url);
-  const lower = new Map(Object.entries(headers).map(([name, value]) => [name.toLowerCase(), value]));
-  // The raw text after the host: `URL` would fold `//x` and `..` that the proxy has to see.
-  const path = /^[a-z]+:\/\/[^/]+(\/.*)$/.exec(url)?.[1] ?? '/';
-  return {
+function requestInput({ method, url, headers }: CaseRequest): MatchInput {
+  const host = Object.entries(headers).find(([name]) => name.toLowerCase() === 'host')?.[1];
+  return matchInput({
     method,
-    authority: (lower.get('host') ?? target.host).toLowerCase(),
-    path,
-    pathOnly: withoutQuery(path),
-    scheme: 'http',
-    headers: {
-      get: (name) => lower.get(name),
-      some: (name, test) => {
-        const value = lower.get(name);
-        return value === undefined ? undefined : test(value);
-      },
-    },
-    tls: false,
-    random: () => 0,
-  };
+    authority: (host ?? new URL(url).host).toLowerCase(),
+    // The raw text after the host: `URL` would fold `//x` and `..` that the proxy has to see.
+    path: /^[a-z]+:\/\/[^/]+(\/.*)$/.exec(url)?.[1] ?? '/',
+    headers,
+  });
 }
 
 function differences(wanted: Decision, first: RouteDecision, decisions: readonly RouteDecision[]): string[] {

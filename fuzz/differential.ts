@@ -4,10 +4,8 @@ import type { ChildProcess } from 'node:child_process';
 import { spawn } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import type { Server } from 'node:http';
-import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { setTimeout as pause } from 'node:timers/promises';
 import type { JsonObject } from '@bufbuild/protobuf';
 import { messageFromJson } from '../src/api/any.ts';
 import type { HttpConnectionManager } from '../src/api/gen/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager_pb.js';
@@ -19,6 +17,7 @@ import type { RouteDecision } from '../src/proxy/router/match.ts';
 import { matchRequest } from '../src/proxy/router/match.ts';
 import type { StaticProxy } from '../test/support/static-proxy.ts';
 import { startStaticProxy } from '../test/support/static-proxy.ts';
+import { untilListening } from '../test/support/wait.ts';
 import type { FuzzRequest } from './generate-request.ts';
 import type { FuzzCase } from './generate.ts';
 import type { BootstrapPlace, Place } from './mesh-resources.ts';
@@ -192,7 +191,8 @@ class Started {
     this.#envoy = spawn('envoy', ['-c', file, '--disable-hot-restart', '--concurrency', '1', '-l', 'error'], {
       stdio: ['ignore', 'ignore', 'inherit'],
     });
-    await this.#untilListening(ports.envoy);
+    // One that has ended refused the bootstrap: its words stand above.
+    await untilListening('127.0.0.1', ports.envoy, 20_000, () => this.#envoy?.exitCode !== null);
   }
 
   async stop(): Promise<void> {
@@ -208,19 +208,5 @@ class Started {
     this.#backend?.closeAllConnections();
     this.#backend?.close();
     rmSync(this.#folder, { recursive: true });
-  }
-
-  async #untilListening(port: number): Promise<void> {
-    for (let attempt = 0; attempt < 400; attempt++) {
-      if (this.#envoy?.exitCode !== null) throw new Error('Envoy refused the bootstrap: see its words above');
-      const open = await new Promise<boolean>((resolve) => {
-        const socket = connect({ port, host: '127.0.0.1' });
-        socket.on('connect', () => resolve((socket.destroy(), true)));
-        socket.on('error', () => resolve(false));
-      });
-      if (open) return;
-      await pause(50);
-    }
-    throw new Error(`nothing listens on ${port}`);
   }
 }

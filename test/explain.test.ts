@@ -8,6 +8,7 @@ import { afterAll, describe, expect, test } from 'vitest';
 import type { Trace } from '../src/explain/trace.ts';
 import type { DataPlane, Mesh } from './support/mesh.ts';
 import { fairleadMain, startMesh } from './support/mesh.ts';
+import { readSteps } from './support/pages.ts';
 import { needs } from './support/tools.ts';
 
 const root = join(import.meta.dirname, '..');
@@ -161,31 +162,6 @@ spec:
     - match: [{ uri: { prefix: /cart } }]
       route: [{ destination: { host: echo, subset: v1 } }]
 `;
-
-interface Step {
-  readonly command: string;
-  readonly printed: string;
-}
-
-/** As in samples/walkthroughs: indented blocks, `$ ` before a command, a backslash goes on. */
-function readSteps(page: string): readonly Step[] {
-  const steps: { command: string; printed: string }[] = [];
-  let step: { command: string; printed: string } | undefined;
-  let goesOn = false;
-  for (const line of page.split('\n')) {
-    const text = line.startsWith('    ') ? line.slice(4) : line === '' ? '' : undefined;
-    if (text === undefined) step = undefined;
-    else if (text.startsWith('$ ')) {
-      step = { command: text.slice(2), printed: '' };
-      steps.push(step);
-      goesOn = text.endsWith('\\');
-    } else if (step !== undefined && goesOn) {
-      step.command += `\n${text}`;
-      goesOn = text.endsWith('\\');
-    } else if (step !== undefined) step.printed += `${text}\n`;
-  }
-  return steps;
-}
 
 function trimmed(text: string): string {
   return text.replaceAll(/ +$/gm, '').trim();

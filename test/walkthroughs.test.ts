@@ -7,6 +7,8 @@ import { promisify } from 'node:util';
 import { afterAll, describe, expect, test } from 'vitest';
 import type { DataPlane, Mesh } from './support/mesh.ts';
 import { fairleadMain, startMesh } from './support/mesh.ts';
+import type { Step } from './support/pages.ts';
+import { readSteps } from './support/pages.ts';
 import { needs } from './support/tools.ts';
 
 const root = join(import.meta.dirname, '../samples/walkthroughs');
@@ -45,7 +47,8 @@ describe.each<{ dataPlane: DataPlane; network: number }>([
         dataPlane,
         network,
       });
-      const steps = readSteps(read('README.md'));
+      // A page may show a command whose value only the reader knows.
+      const steps = readSteps(read('README.md')).filter(({ command }) => !command.includes('IP-OF-THE-POD'));
       expect(steps.length).toBeGreaterThan(0);
       // oxlint-disable-next-line no-await-in-loop -- a page is read from top to bottom
       for (const step of steps) await typeStep(mesh, step);
@@ -61,33 +64,6 @@ test('walkthroughs: every folder is run by this test and listed in the index', (
   const index = readFileSync(join(root, 'README.md'), 'utf8');
   for (const folder of folders) expect(index).toContain(`(${folder}/README.md)`);
 });
-
-interface Step {
-  readonly command: string;
-  /** Empty: the page does not show what it prints. */
-  readonly printed: string;
-}
-
-/** Commands stand in indented blocks after `$ `; a backslash at the end goes on; what they print follows. */
-function readSteps(page: string): readonly Step[] {
-  const steps: { command: string; printed: string }[] = [];
-  let step: { command: string; printed: string } | undefined;
-  let goesOn = false;
-  for (const line of page.split('\n')) {
-    const text = line.startsWith('    ') ? line.slice(4) : line === '' ? '' : undefined;
-    if (text === undefined) step = undefined;
-    else if (text.startsWith('$ ')) {
-      step = { command: text.slice(2), printed: '' };
-      steps.push(step);
-      goesOn = text.endsWith('\\');
-    } else if (step !== undefined && goesOn) {
-      step.command += `\n${text}`;
-      goesOn = text.endsWith('\\');
-    } else if (step !== undefined) step.printed += `${text}\n`;
-  }
-  // A page may show a command whose value only the reader knows.
-  return steps.filter(({ command }) => !command.includes('IP-OF-THE-POD'));
-}
 
 async function typeStep(mesh: Mesh, { command, printed }: Step): Promise<void> {
   const wanted = comparable(printed);
