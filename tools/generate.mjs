@@ -1,5 +1,6 @@
 // Generates src/api/gen (never edited, never committed):
 //   envoy/...           TypeScript for the Envoy v3 protos that ship inside @grpc/grpc-js-xds
+//   istio/...           the same for our own protos (src/api/protos)
 //   descriptors.js      all of them in one protobuf registry, so that Any can be resolved
 //   extensions.js       descriptors alone of what people write into EnvoyFilters, read when first needed
 //   istio-schemas.json  the structural schema of each Istio kind, read from @kubernetes-models/istio
@@ -27,6 +28,9 @@ const protoRoots = [
   'envoy/config/listener/v3/listener.proto',
   'envoy/config/route/v3/route.proto',
   'envoy/service/discovery/v3/ads.proto',
+  'envoy/service/health/v3/hds.proto',
+  'envoy/service/load_stats/v3/lrs.proto',
+  'envoy/service/status/v3/csds.proto',
   'envoy/extensions/access_loggers/file/v3/file.proto',
   'envoy/extensions/access_loggers/stream/v3/stream.proto',
   'envoy/extensions/clusters/dynamic_forward_proxy/v3/cluster.proto',
@@ -44,6 +48,9 @@ const protoRoots = [
   'envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager.proto',
   'envoy/extensions/filters/network/sni_dynamic_forward_proxy/v3/sni_dynamic_forward_proxy.proto',
   'envoy/extensions/filters/network/tcp_proxy/v3/tcp_proxy.proto',
+  'envoy/extensions/load_balancing_policies/least_request/v3/least_request.proto',
+  'envoy/extensions/load_balancing_policies/round_robin/v3/round_robin.proto',
+  'envoy/extensions/load_balancing_policies/wrr_locality/v3/wrr_locality.proto',
   'envoy/extensions/retry/host/previous_hosts/v3/previous_hosts.proto',
   'envoy/extensions/retry/priority/previous_priorities/v3/previous_priorities_config.proto',
   'envoy/extensions/transport_sockets/proxy_protocol/v3/upstream_proxy_protocol.proto',
@@ -51,6 +58,9 @@ const protoRoots = [
   'envoy/extensions/transport_sockets/tls/v3/tls.proto',
   'envoy/extensions/upstreams/http/v3/http_protocol_options.proto',
 ];
+
+/** Messages that Envoy's API lacks, in protos of our own (src/api/protos). */
+const ownRoots = ['istio/networking/nds/v1/nds.proto'];
 
 stageProtos();
 rmSync(out, { recursive: true, force: true });
@@ -70,6 +80,7 @@ function stageProtos() {
   for (const tree of ['envoy-api', 'xds', 'googleapis', 'protoc-gen-validate']) {
     cpSync(join(deps, tree), join(staging, tree), { recursive: true });
   }
+  cpSync(join(root, 'src/api/protos'), join(staging, 'own'), { recursive: true });
   // The validate.proto in that package is older than the Envoy protos beside it: they use
   // `ignore_empty`, which it lacks. Numbers as in bufbuild/protoc-gen-validate v1.0.
   const validate = join(staging, 'protoc-gen-validate/validate/validate.proto');
@@ -90,7 +101,7 @@ function stageProtos() {
   writeFileSync(validate, text);
   writeFileSync(
     join(staging, 'buf.yaml'),
-    'version: v2\nmodules:\n  - path: envoy-api\n  - path: xds\n  - path: googleapis\n  - path: protoc-gen-validate\n',
+    'version: v2\nmodules:\n  - path: envoy-api\n  - path: xds\n  - path: googleapis\n  - path: protoc-gen-validate\n  - path: own\n',
   );
   writeFileSync(
     join(staging, 'buf.gen.yaml'),
@@ -107,7 +118,11 @@ function stageProtos() {
 }
 
 function generateProtos() {
-  const paths = protoRoots.flatMap((proto) => ['--path', `envoy-api/${proto}`]);
+  const files = [
+    ...protoRoots.map((proto) => `envoy-api/${proto}`),
+    ...ownRoots.map((proto) => `own/${proto}`),
+  ];
+  const paths = files.flatMap((file) => ['--path', file]);
   const buf = join(root, 'node_modules/@bufbuild/buf/bin/buf');
   execFileSync(process.execPath, [buf, 'generate', ...paths], { cwd: staging, stdio: 'inherit' });
 }

@@ -30,6 +30,7 @@ const steps = [
     name: 'generated code',
     inputs: [
       'package-lock.json',
+      'src/api/protos',
       'tools/extension-protos.mjs',
       'tools/generate.mjs',
       'tools/istio-schemas.mjs',
@@ -81,7 +82,7 @@ function fingerprint(inputs) {
       ? readdirSync(path, { recursive: true, withFileTypes: true })
           .filter((entry) => entry.isFile())
           .map((entry) => join(entry.parentPath ?? entry.path, entry.name))
-          .filter((file) => !file.includes('/api/gen/') && /\.(ts|js|mjs|json|html|css|svg)$/.test(file))
+          .filter((file) => !file.includes('/api/gen/') && /\.(ts|js|mjs|json|html|css|svg|proto)$/.test(file))
           .sort()
       : [path];
     for (const file of files)

@@ -83,6 +83,12 @@ export interface Locality {
   readonly subzone: string;
 }
 
+/** The first two labels of a Pod's own DNS name. */
+export interface PodName {
+  readonly hostname: string;
+  readonly subdomain: string;
+}
+
 /** One instance of one port of a service. */
 export interface Endpoint {
   /** IP address, DNS name or `unix://path`; empty where only the gateway of its network leads to it. */
@@ -96,6 +102,8 @@ export interface Endpoint {
   readonly labels: Readonly<Record<string, string>>;
   readonly namespace: string;
   readonly workloadName: string;
+  /** Of a Pod that names a subdomain: what DNS calls it, `<hostname>.<subdomain>.<namespace>.svc...`. */
+  readonly podName?: PodName;
   readonly serviceAccount: string;
   readonly network: string;
   /** Id of the Kubernetes cluster that it runs in, as metrics and metadata name it. */

@@ -204,6 +204,7 @@ function endpointOf(
     labels: workload.labels,
     namespace: workload.namespace,
     workloadName: workload.workloadName,
+    ...(workload.podName === undefined ? {} : { podName: workload.podName }),
     serviceAccount: workload.serviceAccount,
     network: workload.network,
     clusterId: workload.clusterId,

@@ -2,7 +2,7 @@
 import type { Config, WorkloadEntryConfig } from '../config/config.ts';
 import type { ServiceEntrySpec } from '../api/gen/istio-types.js';
 import type { Container, PodSpec, PodStatus } from '../config/kube-types.ts';
-import type { Endpoint, Locality } from '../model/service.ts';
+import type { Endpoint, Locality, PodName } from '../model/service.ts';
 
 export interface Workload {
   readonly kind: 'Pod' | 'WorkloadEntry';
@@ -16,6 +16,8 @@ export interface Workload {
   /** Port name -> number: named container ports, or a WorkloadEntry's `ports`. */
   readonly namedPorts: Readonly<Record<string, number>>;
   readonly workloadName: string;
+  /** Of a Pod that names a subdomain. */
+  readonly podName?: PodName;
   readonly serviceAccount: string;
   readonly network: string;
   readonly clusterId: string;
@@ -86,6 +88,7 @@ export function workloadOfPod(config: Config<PodSpec>, options: PlaceOptions): W
     labels: placedLabels(labels, { clusterId: options.clusterId, locality, nodeName, network }),
     namedPorts: namedPortsOf(spec),
     workloadName: workloadNameOf(config),
+    ...podNameOf(config),
     serviceAccount: spec.serviceAccountName ?? 'default',
     network,
     clusterId: options.clusterId,
@@ -176,6 +179,12 @@ export function workloadOfInlineEntry(
     terminating: false,
     weight: Math.max(1, entry.weight ?? 1),
   };
+}
+
+/** A Pod without a hostname has its own name. */
+function podNameOf({ name, spec }: Config<PodSpec>): Pick<Workload, 'podName'> {
+  const { hostname = '', subdomain = '' } = spec;
+  return subdomain === '' ? {} : { podName: { hostname: hostname === '' ? name : hostname, subdomain } };
 }
 
 function addressesOfPod(status: PodStatus): readonly string[] {

@@ -7,6 +7,7 @@ import { routes as builtRoutes } from './routes.ts';
 
 export { endpoints } from './endpoint/endpoints.ts';
 export { extensionConfigs } from './envoy-filter/extension-configs.ts';
+export { nameTables } from './name-table.ts';
 export const clusters = patchedClusters(builtClusters);
 export const listeners = patchedListeners(builtListeners);
 export const routes = patchedRoutes(builtRoutes);
