@@ -22,6 +22,12 @@ export interface GatewayBind {
   readonly targetPort: number;
 }
 
+/** Who a proxy has shown to be: what it may be given secrets by. */
+export interface ProxyIdentity {
+  readonly namespace: string;
+  readonly serviceAccount: string;
+}
+
 export interface ProxyNode {
   /** `<type>~<ip>~<pod>.<namespace>~<dns domain>`, as sent. */
   readonly id: string;
@@ -72,4 +78,6 @@ export interface ProxyNode {
    * mTLS and the mutual TLS filter chains of inbound listeners are left out for it.
    */
   readonly workloadCertificates: boolean;
+  /** Verified by certificate or token, and that of this node; absent: it came in plaintext, and nobody knows. */
+  readonly identity?: ProxyIdentity;
 }

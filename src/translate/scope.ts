@@ -1,4 +1,5 @@
 // What of a proxy counts (ProxyScope), and what such a proxy sees: its Sidecar and services.
+import { createHash } from 'node:crypto';
 import type { SidecarConfig } from '../config/config.ts';
 import { metadataNames } from '../config/envoy-filter/select.ts';
 import type { MeshConfig } from '../config/mesh-config.ts';
@@ -24,7 +25,8 @@ import type { World } from './world.ts';
  */
 export function proxyScope(world: World, node: ProxyNode): ProxyScope {
   const labels = relevantLabels(world, node);
-  const { metadata, ...others } = node;
+  // Who it has shown to be counts for secrets alone (secret/identity-scope.ts).
+  const { metadata, identity: _identity, ...others } = node;
   const canonical: ProxyNode = {
     ...others,
     ...relevantMetadata(world, node.namespace, metadata),
@@ -37,7 +39,7 @@ export function proxyScope(world: World, node: ProxyNode): ProxyScope {
     labels,
     ipAddresses: addressMatters(world, node, labels) ? node.ipAddresses : node.ipAddresses.map(unspecified),
   };
-  return { key: canonicalText(canonical), node: canonical };
+  return scopeOf(canonical);
 }
 
 /**
@@ -87,55 +89,6 @@ export function egressProxyCluster(world: World, scope: ProxyScope): string | un
   if (proxy?.host === undefined || servicePort === undefined) return undefined;
   const subset = proxy.subset ?? '';
   return formatClusterName({ direction: 'outbound', servicePort, subset, hostname: proxy.host });
-}
-
-/**
- * What routes and other outbound things depend on: a scope without what does not count for them, shared by
- * all workloads of a namespace but for those that a Sidecar, a DestinationRule or sourceLabels choose. Where
- * much follows from a scope, derive it from this one, by its key, so that equal work is done once.
- */
-export function outboundScope(world: World, scope: ProxyScope): ProxyScope {
-  return world.derive(`outbound-scope/${scope.key}`, () => {
-    const { type, namespace, dnsDomain, clusterId, network, ipAddresses, labels } = scope.node;
-    const node: ProxyNode = {
-      id: '',
-      type,
-      ipAddresses: ipAddresses.map(unspecified),
-      podName: '',
-      namespace,
-      dnsDomain,
-      labels: pick(labels, world.clientLabelNames(namespace)),
-      serviceAccount: '',
-      workloadName: '',
-      clusterId,
-      network,
-      locality: { region: '', zone: '', subzone: '' },
-      istioVersion: '',
-      interceptionMode: 'REDIRECT',
-      adminPort: 0,
-      http10: false,
-      workloadCertificates: scope.node.workloadCertificates,
-      ...(scope.node.dnsCapture === undefined ? {} : { dnsCapture: scope.node.dnsCapture }),
-    };
-    return { key: canonicalText(node), node };
-  });
-}
-
-/**
- * What outbound listeners depend on: a scope without its locality, labels by which no rule chooses among clients, and
- * its own addresses but for their families. The workloads of a namespace share it, whatever Services select them.
- */
-export function outboundListenerScope(world: World, scope: ProxyScope): ProxyScope {
-  return world.derive(`outbound-listener-scope/${scope.key}`, () => {
-    const { namespace, labels, ipAddresses } = scope.node;
-    const node: ProxyNode = {
-      ...scope.node,
-      labels: pick(labels, world.clientLabelNames(namespace)),
-      ipAddresses: ipAddresses.map(unspecified),
-      locality: { region: '', zone: '', subzone: '' },
-    };
-    return { key: canonicalText(node), node };
-  });
 }
 
 /** The egress listeners of this proxy, in their order; gateways have one that imports everything. */
@@ -229,7 +182,8 @@ function relevantLabels(world: World, node: ProxyNode): Readonly<Record<string, 
   return pick(labelsWithPlace(node), world.selectorLabelNames(node.namespace));
 }
 
-function pick(
+/** The labels with these names. */
+export function pick(
   labels: Readonly<Record<string, string>>,
   names: readonly string[],
 ): Readonly<Record<string, string>> {
@@ -242,7 +196,7 @@ function pick(
 }
 
 /** The address of its family that means none. */
-function unspecified(address: string): string {
+export function unspecified(address: string): string {
   return address.includes(':') ? '::' : '0.0.0.0';
 }
 
@@ -267,6 +221,12 @@ function addressMatters(world: World, node: ProxyNode, labels: Readonly<Record<s
   if (selecting.some((service) => service.ports.some((port) => typeof port.targetPort === 'string')))
     return true;
   return world.servicesOfWorkload(node.namespace, labels, node.ipAddresses).length > selecting.length;
+}
+
+/** The scope of a node that says nothing but what counts. */
+export function scopeOf(node: ProxyNode): ProxyScope {
+  // A digest, because keys stand in the keys of everything that is derived from a scope.
+  return { key: createHash('sha256').update(canonicalText(node)).digest('base64url').slice(0, 22), node };
 }
 
 /** JSON with sorted keys: equal texts for equal values. */

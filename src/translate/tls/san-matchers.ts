@@ -1,13 +1,13 @@
 // Matchers of subject alternative names, and the SPIFFE names that workloads have.
 import type { MessageInitShape } from '@bufbuild/protobuf';
 import type { StringMatcherSchema } from '../../api/gen/envoy/type/matcher/v3/string_pb.js';
+import { formatSpiffeId } from '../../model/spiffe-id.ts';
 
 type Matcher = MessageInitShape<typeof StringMatcherSchema>;
 
 /** `spiffe://cluster.local/ns/default/sa/reviews` */
 export function spiffeName(trustDomain: string, namespace: string, serviceAccount: string): string {
-  // A domain that is an account's address (`id@project`) is written with dots.
-  return `spiffe://${trustDomain.replaceAll('@', '.')}/ns/${namespace}/sa/${serviceAccount}`;
+  return formatSpiffeId({ trustDomain, namespace, serviceAccount });
 }
 
 /** The names, and each that is a workload's under every other trust domain that the mesh goes by. */
