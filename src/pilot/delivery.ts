@@ -107,9 +107,10 @@ export class Delivery {
         break;
       case 'stale':
         return;
+      case 'change':
       case 'ack':
         if (track === undefined) return;
-        this.#accepted(track);
+        if (event.kind === 'ack') this.#accepted(track);
         if (event.all) track.due = 'all';
         else addDue(track, event.added);
         this.#prune(track);

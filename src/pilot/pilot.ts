@@ -14,7 +14,7 @@ import { clusters, endpoints, extensionConfigs, listeners, routes } from '../tra
 import type { ProxyScope } from '../translate/resource.ts';
 import { proxyScope } from '../translate/scope.ts';
 import type { World } from '../translate/world.ts';
-import { AdsServer } from '../xds/server/ads-server.ts';
+import { XdsServer } from '../xds/server/server.ts';
 import { defaultRate } from '../xds/server/rate-limit.ts';
 import { originsIn } from './blame.ts';
 import { DebugServer } from './debug/debug-server.ts';
@@ -24,7 +24,7 @@ import { PilotMetrics } from './pilot-metrics.ts';
 import { ProxyConnection } from './proxy-connection.ts';
 import { parseProxyNode } from './proxy-node.ts';
 import { PushQueue } from './push-queue.ts';
-import { RecentlyTold } from './recently-told.ts';
+import { RecentlyTold } from '../base/recently-told.ts';
 import type { PushReason, PushRequest } from './push-request.ts';
 import { Debounce, mergePushRequests } from './push-request.ts';
 import type { ConnectedProxy } from './push-status.ts';
@@ -100,7 +100,7 @@ export class PilotServer implements Pilot {
   grpcPort = 0;
   httpPort = 0;
   readonly #logger: Logger;
-  readonly #ads: AdsServer;
+  readonly #ads: XdsServer;
   readonly #http: DebugServer;
   readonly #debounce: Debounce;
   readonly #queue: PushQueue<ProxyConnection>;
@@ -148,7 +148,7 @@ export class PilotServer implements Pilot {
       nowMs: () => this.clock.monotonicMs(),
     });
     this.#debounce = new Debounce({ clock: this.clock, push: (request) => this.#pushAll(request) });
-    this.#ads = this.#createAdsServer(rate);
+    this.#ads = this.#createXdsServer(rate);
     this.#http = new DebugServer({ pilot: this, logger: options.loggers.logger('http') });
     this.world.apply(options.store.all().map((after) => ({ key: keyOf(after), after })));
     this.#disposals.push(
@@ -202,8 +202,8 @@ export class PilotServer implements Pilot {
     await Promise.all([this.#ads.close(), this.#http.close()]);
   }
 
-  #createAdsServer(rate: number): AdsServer {
-    return new AdsServer({
+  #createXdsServer(rate: number): XdsServer {
+    return new XdsServer({
       clock: this.clock,
       logger: this.#logger,
       controlPlane: JSON.stringify({ ...this.identity, Info: { version: fairleadVersion } }),

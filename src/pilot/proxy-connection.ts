@@ -4,7 +4,7 @@ import type { Logger } from '../base/logger.ts';
 import type { Hold } from '../collections/index.ts';
 import type { ProxyNode } from '../model/proxy-node.ts';
 import type { ProxyScope } from '../translate/resource.ts';
-import type { AdsStream } from '../xds/server/ads-server.ts';
+import type { XdsStream } from '../xds/server/stream.ts';
 import type { SubscriptionEvent } from '../xds/server/subscription.ts';
 import type { HeldResource, RejectedResources, StandingRefusal } from './delivery.ts';
 import { Delivery } from './delivery.ts';
@@ -13,7 +13,7 @@ import type { PushRequest } from './push-request.ts';
 import type { Encoded, NameSet, Resources, Snapshot, SnapshotKey } from './resources.ts';
 
 export interface ConnectionOptions {
-  readonly stream: AdsStream;
+  readonly stream: XdsStream;
   readonly node: ProxyNode;
   readonly resources: Resources;
   readonly metrics: PilotMetrics;
@@ -37,7 +37,7 @@ const drainMs = 1000;
 
 export class ProxyConnection {
   readonly node: ProxyNode;
-  readonly stream: AdsStream;
+  readonly stream: XdsStream;
   readonly #options: ConnectionOptions;
   readonly #delivery: Delivery;
   readonly #holds = new Map<string, Held>();
@@ -188,7 +188,8 @@ export class ProxyConnection {
     const nonce = this.stream.send({
       typeUrl,
       versionInfo: versionInfo(),
-      resources: resources.map(({ field }) => field),
+      resources,
+      removed: [],
     });
     const labels = { type: this.#shortName(typeUrl) };
     metrics.pushes.add(1, labels);

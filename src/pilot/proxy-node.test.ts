@@ -5,7 +5,7 @@ import { NodeSchema } from '../api/gen/envoy/config/core/v3/base_pb.js';
 import { defaultGatewayTopology } from '../model/gateway-topology.ts';
 import { readProxyHeaders } from '../model/proxy-headers.ts';
 import type { ProxyNode } from '../model/proxy-node.ts';
-import { StreamError } from '../xds/server/ads-server.ts';
+import { StreamError } from '../xds/server/stream-error.ts';
 import { parseProxyNode } from './proxy-node.ts';
 
 const id = 'sidecar~10.1.0.1~reviews-v1-0.shop~shop.svc.cluster.local';

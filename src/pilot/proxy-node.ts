@@ -8,7 +8,7 @@ import type { GatewayBind, InterceptionMode, ProxyNode, ProxyType } from '../mod
 import { readGatewayTopology } from '../model/gateway-topology.ts';
 import type { WrittenProxyHeaders } from '../model/proxy-headers.ts';
 import { readProxyHeaders } from '../model/proxy-headers.ts';
-import { StreamError, grpcStatus } from '../xds/server/ads-server.ts';
+import { StreamError, grpcStatus } from '../xds/server/stream-error.ts';
 
 /** Throws StreamError INVALID_ARGUMENT that names what is malformed, and what would be accepted. */
 export function parseProxyNode(node: Node): ProxyNode {

@@ -10,6 +10,7 @@ import { bytesEqual, structurallyEqual } from '../collections/index.ts';
 import type { ProxyNode } from '../model/proxy-node.ts';
 import type { Provenance, ProxyScope, ResourceKind } from '../translate/resource.ts';
 import { encodeResourceField, resourceValue } from '../xds/server/response.ts';
+import { contentVersion } from './content-version.ts';
 import { encodeMessage } from './encode-parts.ts';
 import type { ResourceFacts } from './resource-facts.ts';
 import { factsOf } from './resource-facts.ts';
@@ -23,6 +24,8 @@ export interface Encoded {
   readonly name: string;
   /** See encodeResourceField. The same object means the same content. */
   readonly field: Uint8Array;
+  /** See contentVersion. Equal versions mean the same content. */
+  readonly version: string;
   readonly facts: ResourceFacts;
   readonly provenance: readonly Provenance[];
 }
@@ -246,7 +249,8 @@ export class Resources {
       // Where it comes from has changed, not what it says: the same bytes, so that nobody is sent it again.
       return { input, encoded: { ...previous.encoded, provenance } };
     }
-    return { input, encoded: { name: builtName, field, facts: factsOf(built.message), provenance } };
+    const version = contentVersion(field);
+    return { input, encoded: { name: builtName, field, version, facts: factsOf(built.message), provenance } };
   }
 
   /** What other scopes have under this name: they often differ in labels that do not count for it. */
@@ -283,7 +287,8 @@ const scopesMax = 100_000;
 function emptyResource(typeUrl: string, name: string): Encoded | undefined {
   const message = emptyMessage(typeUrl, name);
   if (message === undefined) return undefined;
-  return { name, field: encodeResourceField(typeUrl, message), facts: { clusters: [] }, provenance: [] };
+  const field = encodeResourceField(typeUrl, message);
+  return { name, field, version: contentVersion(field), facts: { clusters: [] }, provenance: [] };
 }
 
 function emptyMessage(typeUrl: string, name: string): Uint8Array | undefined {

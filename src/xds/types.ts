@@ -7,6 +7,7 @@ export const typeUrls = {
   route: 'type.googleapis.com/envoy.config.route.v3.RouteConfiguration',
   /** Settings of filters that are declared with `config_discovery`. */
   extensionConfig: 'type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig',
+  secret: 'type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret',
 } as const;
 
 /**

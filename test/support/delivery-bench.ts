@@ -62,6 +62,7 @@ export class DeliveryBench {
       this.world[type].set(name, {
         name,
         field: Buffer.from(content),
+        version: content,
         facts: {
           clusters: clusters === '' ? [] : clusters.split(','),
           ...(content.includes('!eds') ? { endpointsName: name } : {}),
@@ -172,7 +173,13 @@ const empties = new Map<string, Encoded>();
 function emptyOf(name: string): Encoded {
   const known = empties.get(name);
   if (known !== undefined) return known;
-  const empty = { name, field: Buffer.from('empty'), facts: { clusters: [] }, provenance: [] };
+  const empty = {
+    name,
+    field: Buffer.from('empty'),
+    version: 'empty',
+    facts: { clusters: [] },
+    provenance: [],
+  };
   empties.set(name, empty);
   return empty;
 }

@@ -1,4 +1,5 @@
-// DiscoveryResponse as bytes: put together from resources that were encoded once and are shared by all streams.
+// Responses as bytes: put together from resources that were encoded once and are shared by all streams.
+import type { ResponseHead, StreamResponse } from './dialect.ts';
 
 /**
  * A resource as field 2 (`resources`) of DiscoveryResponse: tag, length, and the Any. Responses are
@@ -30,25 +31,50 @@ export function encodeBytesField(number: number, value: Uint8Array): Uint8Array 
   return bytes;
 }
 
-export interface ResponseHead {
-  readonly versionInfo: string;
-  readonly typeUrl: string;
-  readonly nonce: string;
-  /** `ControlPlane.identifier`. */
-  readonly controlPlane: string;
-}
-
 /** One DiscoveryResponse. The resources' bytes are copied once, into the buffer that goes to the socket. */
 export function encodeResponse(head: ResponseHead, resources: readonly Uint8Array[]): Buffer {
-  const identifier = text.encode(head.controlPlane);
-  const controlPlane = new Uint8Array(fieldSize(1, identifier.length));
-  writeField(controlPlane, 0, 1, identifier);
-  const fields: readonly (readonly [number, Uint8Array])[] = [
-    [1, text.encode(head.versionInfo)],
-    [4, text.encode(head.typeUrl)],
-    [5, text.encode(head.nonce)],
-    [6, controlPlane],
+  return encodeFields([...headFields(head), [6, controlPlaneBytes(head)]], resources);
+}
+
+/**
+ * One DeltaDiscoveryResponse. `Resource.resource` has the number that `DiscoveryResponse.resources` has, so the
+ * shared bytes stand in it as they are, after name and version, and are copied once here too.
+ */
+export function encodeDeltaResponse(head: ResponseHead, response: StreamResponse): Buffer {
+  const parts: Uint8Array[] = [];
+  for (const { name, version, field } of response.resources) {
+    parts.push(encodeResourceHead(text.encode(version), text.encode(name), field.length), field);
+  }
+  const removed = response.removed.map((name): Field => [6, text.encode(name)]);
+  return encodeFields([...headFields(head), ...removed, [7, controlPlaneBytes(head)]], parts);
+}
+
+type Field = readonly [number: number, bytes: Uint8Array];
+
+/** Both responses have these under the same numbers. */
+function headFields({ versionInfo, typeUrl, nonce }: ResponseHead): readonly Field[] {
+  return [
+    [1, text.encode(versionInfo)],
+    [4, text.encode(typeUrl)],
+    [5, text.encode(nonce)],
   ];
+}
+
+function controlPlaneBytes({ controlPlane }: ResponseHead): Uint8Array {
+  return encodeBytesField(1, text.encode(controlPlane));
+}
+
+/** Tag and length of a Resource, its version (1) and name (3); its `resource` (2) is to follow. */
+function encodeResourceHead(version: Uint8Array, name: Uint8Array, fieldBytes: number): Uint8Array {
+  const inner = fieldSize(1, version.length) + fieldSize(3, name.length);
+  const bytes = new Uint8Array(1 + varintSize(inner + fieldBytes) + inner);
+  let at = writeVarint(bytes, writeTag(bytes, 0, 2), inner + fieldBytes);
+  at = writeField(bytes, at, 1, version);
+  writeField(bytes, at, 3, name);
+  return bytes;
+}
+
+function encodeFields(fields: readonly Field[], resources: readonly Uint8Array[]): Buffer {
   let size = 0;
   for (const [number, value] of fields) size += fieldSize(number, value.length);
   for (const resource of resources) size += resource.length;

@@ -1,4 +1,4 @@
-// One subscription of a SotW stream as a pure state machine: what a request means, given what was sent.
+// One subscription of a state-of-the-world stream as a pure state machine: what a request means, given what was sent.
 //
 // Where the protocol leaves a choice we do as Istio does, because that is what proxies in the field have
 // been tested with. Sources, named at the rules below:
@@ -31,7 +31,7 @@ export interface Subscription {
   readonly respondAnyway: boolean;
 }
 
-/** What the server takes from one DiscoveryRequest. */
+/** What the server takes from one DiscoveryRequest. Delta's is in delta-subscription.ts. */
 export interface SubscriptionRequest {
   readonly names: readonly string[];
   readonly nonce: string;
@@ -43,17 +43,29 @@ export interface SubscriptionRequest {
 export type SubscriptionEvent =
   /**
    * The first request for the type on this stream, or as good as that: answer everything asked for.
-   * `resumed`: the client has resources from an earlier stream, and we do not know which.
+   * `resumed`: the client has resources from an earlier stream; `versions` says which where the dialect
+   * does, by name.
    */
-  | { readonly kind: 'subscribe'; readonly resumed: boolean }
+  | {
+      readonly kind: 'subscribe';
+      readonly resumed: boolean;
+      readonly versions?: ReadonlyMap<string, string>;
+    }
   /** Nothing of this type is wanted any more; it is not answered. */
   | { readonly kind: 'unsubscribe' }
   /** About an older response than the last one: silence, the answer to the last one is under way. */
   | { readonly kind: 'stale' }
+  /** Delta: other names, and nothing about a response. `added` must be answered; with `all` everything must. */
+  | { readonly kind: 'change'; readonly added: readonly string[]; readonly all: boolean }
   /** The last response is in use. `added` must be answered; with `all` everything must. */
   | { readonly kind: 'ack'; readonly added: readonly string[]; readonly all: boolean }
   /** The last response (or a part of it) was refused. `added` must be answered all the same. */
-  | { readonly kind: 'nack'; readonly added: readonly string[]; readonly rejection: Rejection };
+  | {
+      readonly kind: 'nack';
+      readonly added: readonly string[];
+      readonly all: boolean;
+      readonly rejection: Rejection;
+    };
 
 export interface Received {
   /** Undefined: not subscribed any more. */
@@ -73,7 +85,10 @@ export function receive(
     const rejection = rejectionOf(request, before);
     return {
       subscription: undefined,
-      event: rejection === undefined ? { kind: 'unsubscribe' } : { kind: 'nack', added: [], rejection },
+      event:
+        rejection === undefined
+          ? { kind: 'unsubscribe' }
+          : { kind: 'nack', added: [], all: false, rejection },
     };
   }
   // istio: INIT/RECONNECT. A nonce of an earlier stream means nothing here. Nothing sent yet: the first
@@ -98,7 +113,10 @@ export function receive(
   const common = { ...before, names, wildcard };
   if (rejection !== undefined) {
     // istio: ACK ERROR. The client keeps what it had; nothing is sent again until it changes.
-    return { subscription: { ...common, rejection }, event: { kind: 'nack', added, rejection } };
+    return {
+      subscription: { ...common, rejection },
+      event: { kind: 'nack', added, all: widened, rejection },
+    };
   }
   return {
     subscription: {

@@ -9,19 +9,22 @@ import { RouteConfigurationSchema } from '../../api/gen/envoy/config/route/v3/ro
 import { systemClock } from '../../base/clock.ts';
 import { silentLogger } from '../../base/logger.ts';
 import { typeUrls } from '../types.ts';
-import type { AdsServerOptions, AdsStream } from './ads-server.ts';
-import { AdsServer, StreamError } from './ads-server.ts';
+import type { OutgoingResource } from './dialect.ts';
 import { encodeResourceField } from './response.ts';
+import type { XdsServerOptions } from './server.ts';
+import { XdsServer } from './server.ts';
+import { StreamError } from './stream-error.ts';
+import type { XdsStream } from './stream.ts';
 import type { SubscriptionEvent } from './subscription.ts';
 
 interface Session {
-  readonly stream: AdsStream;
+  readonly stream: XdsStream;
   readonly events: string[];
   drains: number;
   closed: number;
 }
 
-const servers: AdsServer[] = [];
+const servers: XdsServer[] = [];
 const clients: BareAdsClient[] = [];
 
 afterEach(async () => {
@@ -30,12 +33,12 @@ afterEach(async () => {
 });
 
 async function serve(
-  part: Partial<AdsServerOptions> = {},
+  part: Partial<XdsServerOptions> = {},
   onEvent: (session: Session, typeUrl: string, event: SubscriptionEvent) => void = () => {},
-): Promise<{ server: AdsServer; port: number; sessions: Session[] }> {
+): Promise<{ server: XdsServer; port: number; sessions: Session[] }> {
   const sessions: Session[] = [];
   let ids = 0;
-  const server = new AdsServer({
+  const server = new XdsServer({
     clock: systemClock,
     logger: silentLogger,
     controlPlane: '{"Component":"fairlead"}',
@@ -67,21 +70,22 @@ function client(port: number, method?: string): BareAdsClient {
   return made;
 }
 
-function routeField(name: string, bytes = 0): Uint8Array {
+function route(name: string, bytes = 0): OutgoingResource {
   const host = { name: 'x'.repeat(bytes), domains: ['*'] };
   const message = create(RouteConfigurationSchema, { name, virtualHosts: bytes === 0 ? [] : [host] });
-  return encodeResourceField(typeUrls.route, encode(RouteConfigurationSchema, message));
+  const field = encodeResourceField(typeUrls.route, encode(RouteConfigurationSchema, message));
+  return { name, field, version: `${bytes}` };
 }
 
 const node = { id: 'sidecar~10.0.0.1~pod.default~default.svc.cluster.local' };
 const ask = { typeUrl: typeUrls.route, resourceNames: ['80'], node };
 
-describe('AdsServer', () => {
-  test('AdsServer: two clients are sent the same bytes under nonces of their own (partly B1.01, B2.10)', async () => {
-    const shared = [routeField('80')];
+describe('XdsServer', () => {
+  test('XdsServer: two clients are sent the same bytes under nonces of their own (partly B1.01, B2.10)', async () => {
+    const shared = [route('80')];
     const { port, sessions } = await serve({}, ({ stream }, typeUrl, event) => {
       if (event.kind === 'subscribe')
-        stream.send({ typeUrl, versionInfo: '2026-01-01T00:00:00Z/7', resources: shared });
+        stream.send({ typeUrl, versionInfo: '2026-01-01T00:00:00Z/7', resources: shared, removed: [] });
     });
     const [a, b] = [client(port), client(port)];
     a.send(ask);
@@ -101,7 +105,7 @@ describe('AdsServer', () => {
     expect(acked?.versionAcked).toBe('2026-01-01T00:00:00Z/7');
   });
 
-  test('AdsServer: connection ids are the node id and a number (B1.09)', async () => {
+  test('XdsServer: connection ids are the node id and a number (B1.09)', async () => {
     const { port, sessions } = await serve();
     const [a, b] = [client(port), client(port)];
     a.send(ask);
@@ -114,7 +118,7 @@ describe('AdsServer', () => {
     expect(sessions[1]?.closed).toBe(0);
   });
 
-  test('AdsServer: later messages may leave out the node (B1.05)', async () => {
+  test('XdsServer: later messages may leave out the node (B1.05)', async () => {
     const { port, sessions } = await serve();
     const a = client(port);
     a.send(ask);
@@ -123,7 +127,7 @@ describe('AdsServer', () => {
     expect(sessions[0]?.events).toEqual(['RouteConfiguration subscribe', 'Cluster subscribe']);
   });
 
-  test('AdsServer: types that are not served are passed over', async () => {
+  test('XdsServer: types that are not served are passed over', async () => {
     const { port, sessions } = await serve();
     const a = client(port);
     a.send({ ...ask, typeUrl: 'type.googleapis.com/istio.networking.nds.v1.NameTable' });
@@ -134,7 +138,7 @@ describe('AdsServer', () => {
 
   const refusals: readonly {
     readonly title: string;
-    readonly options?: Partial<AdsServerOptions>;
+    readonly options?: Partial<XdsServerOptions>;
     readonly method?: string;
     readonly send: (client: BareAdsClient) => void;
     readonly code: status;
@@ -178,6 +182,18 @@ describe('AdsServer', () => {
       details: /larger than max/,
     },
     {
+      title: 'a request without type (B1.03)',
+      send: (a) => a.send({ resourceNames: ['80'], node }),
+      code: status.INVALID_ARGUMENT,
+      details: /^type_url is empty/,
+    },
+    {
+      title: 'an endless name (traps 17)',
+      send: (a) => a.send({ ...ask, resourceNames: ['x'.repeat(100_000)] }),
+      code: status.INVALID_ARGUMENT,
+      details: /a resource name of 100000 characters/,
+    },
+    {
       title: 'an endless node id (traps 17)',
       send: (a) => a.send({ ...ask, node: { id: 'x'.repeat(100_000) } }),
       code: status.INVALID_ARGUMENT,
@@ -201,13 +217,6 @@ describe('AdsServer', () => {
       details: /malformed node id/,
     },
     {
-      title: 'delta xDS, with the setting that helps (partly B1.01)',
-      method: 'DeltaAggregatedResources',
-      send: (a) => a.send(ask),
-      code: status.UNIMPLEMENTED,
-      details: /api_type GRPC/,
-    },
-    {
       title: 'an error of ours, without telling its text',
       options: {
         connect: () => {
@@ -220,7 +229,7 @@ describe('AdsServer', () => {
     },
   ];
   for (const { title, options, method, send, code, details } of refusals) {
-    test(`AdsServer: refuses ${title}`, async () => {
+    test(`XdsServer: refuses ${title}`, async () => {
       const { port } = await serve(options);
       const bad = client(port, method);
       send(bad);
@@ -230,7 +239,7 @@ describe('AdsServer', () => {
     });
   }
 
-  test('AdsServer: garbage on the port does not disturb others (traps 17)', async () => {
+  test('XdsServer: garbage on the port does not disturb others (traps 17)', async () => {
     const { port, sessions } = await serve();
     for (const bytes of [
       'GET / HTTP/1.1\r\n\r\n',
@@ -245,7 +254,7 @@ describe('AdsServer', () => {
     await waitFor('a good one', () => sessions[0]?.events[0]);
   });
 
-  test('AdsServer: new streams over the rate wait a little, and are refused beyond that (B1.08)', async () => {
+  test('XdsServer: new streams over the rate wait a little, and are refused beyond that (B1.08)', async () => {
     const { port, sessions } = await serve({ streamsPerSecond: 4 });
     const all = Array.from({ length: 12 }, () => client(port));
     for (const each of all) each.send(ask);
@@ -257,8 +266,8 @@ describe('AdsServer', () => {
     await waitFor('the others', () => sessions.length + refused.length >= 12 || undefined);
   });
 
-  test('AdsServer: a client that does not read holds one response, and is not read from (B1.10)', async () => {
-    const big = [routeField('80', 1024 * 1024)];
+  test('XdsServer: a client that does not read holds one response, and is not read from (B1.10)', async () => {
+    const big = [route('80', 1024 * 1024)];
     const { port, sessions } = await serve();
     const slow = client(port);
     slow.pause();
@@ -267,7 +276,7 @@ describe('AdsServer', () => {
     // The connection itself takes some; then one response stays.
     for (let quiet = 0, i = 0; quiet < 10; quiet++) {
       if (!session.stream.busy) {
-        session.stream.send({ typeUrl: typeUrls.route, versionInfo: `v${i++}`, resources: big });
+        session.stream.send({ typeUrl: typeUrls.route, versionInfo: `v${i++}`, resources: big, removed: [] });
         expect(session.stream.busy).toBe(true);
         quiet = 0;
       }
@@ -283,7 +292,7 @@ describe('AdsServer', () => {
     await waitFor('the requests', () => session.events.length === 51 || undefined);
   });
 
-  test('AdsServer: a connection that reaches its age is closed, and the client may come back (B1.08)', async () => {
+  test('XdsServer: a connection that reaches its age is closed, and the client may come back (B1.08)', async () => {
     const { port, sessions } = await serve({ connectionAgeMsMax: 100, connectionGraceMs: 100 });
     const a = client(port);
     a.send(ask);
@@ -292,7 +301,7 @@ describe('AdsServer', () => {
     await waitFor('another session', () => sessions[1]);
   });
 
-  test('AdsServer: close ends streams with UNAVAILABLE', async () => {
+  test('XdsServer: close ends streams with UNAVAILABLE', async () => {
     const { server, port, sessions } = await serve();
     const a = client(port);
     a.send(ask);

@@ -1,0 +1,217 @@
+// The management server over gRPC: the discovery services of Envoy's API, in both dialects, on any number of
+// ports. It knows names, versions, nonces and bytes; what the resources are is the handler's business.
+import type {
+  ServerDuplexStream,
+  ServerUnaryCall,
+  ServiceDefinition,
+  UntypedServiceImplementation,
+  sendUnaryData,
+} from '@grpc/grpc-js';
+import { Server, ServerCredentials, logVerbosity, setLogVerbosity, status } from '@grpc/grpc-js';
+import type { Node } from '../../api/gen/envoy/config/core/v3/base_pb.js';
+import type { Clock } from '../../base/clock.ts';
+import type { Logger } from '../../base/logger.ts';
+import { RecentlyTold } from '../../base/recently-told.ts';
+import { delta } from './delta.ts';
+import type { Dialect } from './dialect.ts';
+import { answerOnce } from './fetch.ts';
+import {
+  concurrentStreamsMax,
+  idleConnectionMs,
+  keepaliveMs,
+  keepaliveTimeoutMs,
+  refusalSilenceMs,
+  requestBytesMax,
+} from './limits.ts';
+import { RateLimit } from './rate-limit.ts';
+import { discoveryServices } from './services.ts';
+import { sotw } from './sotw.ts';
+import type { StreamOptions, XdsStream, XdsStreamHandler } from './stream.ts';
+import { Stream, hostOf } from './stream.ts';
+
+export interface XdsServerOptions {
+  readonly clock: Clock;
+  readonly logger: Logger;
+  /** Stands in every response. */
+  readonly controlPlane: string;
+  /** Streams are refused with UNAVAILABLE until this is true. */
+  readonly ready: () => boolean;
+  /** Types that are answered; requests for others are ignored, as Istio does. */
+  readonly serves: (typeUrl: string) => boolean;
+  /** Takes a new stream on. Throws StreamError to refuse it. */
+  readonly connect: (stream: XdsStream, node: Node) => XdsStreamHandler;
+  /** Connections are closed gently when they reach this age, so that clients spread anew. Default: never. */
+  readonly connectionAgeMsMax?: number;
+  /** What their streams get from then on before they are cut. Default 10 s, as in Istio. */
+  readonly connectionGraceMs?: number;
+  /** Connections without a stream are closed after this. Default 60 s. */
+  readonly connectionIdleMs?: number;
+  /** See defaultRate. */
+  readonly streamsPerSecond: number;
+  /** Unique within the process. Default: a random UUID. */
+  readonly newId?: () => string;
+}
+
+// What goes wrong reaches us as an error and is told once, in our words.
+setLogVerbosity(logVerbosity.NONE);
+
+/** Messages are decoded by us, so that what cannot be decoded gets a status of ours. */
+const rawBytes = {
+  requestDeserialize: (bytes: Buffer) => bytes,
+  requestSerialize: (bytes: Buffer) => bytes,
+  responseDeserialize: (bytes: Buffer) => bytes,
+  responseSerialize: (bytes: Buffer) => bytes,
+};
+
+type StreamCall = ServerDuplexStream<Buffer, Buffer>;
+type AnyCall = StreamCall | ServerUnaryCall<Buffer, Buffer>;
+
+export class XdsServer {
+  readonly #options: XdsServerOptions;
+  readonly #server: Server;
+  readonly #rateLimit: RateLimit;
+  readonly #streams = new Set<Stream>();
+  readonly #streamOptions: StreamOptions;
+  readonly #told = new RecentlyTold(refusalSilenceMs);
+  #streamNumber = 0;
+
+  constructor(options: XdsServerOptions) {
+    const { clock, logger, controlPlane, serves, connect, newId } = options;
+    this.#options = options;
+    this.#rateLimit = new RateLimit({ clock, perSecond: options.streamsPerSecond });
+    this.#server = new Server({
+      'grpc.max_receive_message_length': requestBytesMax,
+      'grpc.max_send_message_length': -1,
+      'grpc.max_concurrent_streams': concurrentStreamsMax,
+      'grpc.keepalive_time_ms': keepaliveMs,
+      'grpc.keepalive_timeout_ms': keepaliveTimeoutMs,
+      'grpc.max_connection_idle_ms': options.connectionIdleMs ?? idleConnectionMs,
+      ...(options.connectionAgeMsMax === undefined
+        ? {}
+        : {
+            'grpc.max_connection_age_ms': options.connectionAgeMsMax,
+            'grpc.max_connection_age_grace_ms': options.connectionGraceMs ?? 10_000,
+          }),
+    });
+    this.#streamOptions = {
+      clock,
+      logger,
+      told: this.#told,
+      controlPlane,
+      serves,
+      connect,
+      newId,
+      nextNumber: () => ++this.#streamNumber,
+      opened: (stream) => void this.#streams.add(stream),
+      closed: (stream) => void this.#streams.delete(stream),
+    };
+    this.#addDiscoveryServices();
+  }
+
+  /** Streams that have sent their first request. */
+  get size(): number {
+    return this.#streams.size;
+  }
+
+  /** Serves something beside discovery on the same ports. Call before `listen`. */
+  addService(service: ServiceDefinition, implementation: UntypedServiceImplementation): void {
+    this.#server.addService(service, implementation);
+  }
+
+  /**
+   * Binds `address:port`, in plaintext unless credentials are given; port 0 takes a free one. Resolves to the
+   * port. Rejects if it is in use. May be called for any number of addresses.
+   */
+  listen(
+    address: string,
+    credentials: ServerCredentials = ServerCredentials.createInsecure(),
+  ): Promise<number> {
+    return new Promise((resolve, reject) => {
+      this.#server.bindAsync(address, credentials, (error, port) => {
+        if (error === null) resolve(port);
+        else reject(error);
+      });
+    });
+  }
+
+  /** Ends every stream with UNAVAILABLE, so that clients look for another server, and stops listening. */
+  async close(): Promise<void> {
+    this.#rateLimit.dispose();
+    for (const stream of this.#streams) stream.end(status.UNAVAILABLE, 'the control plane is shutting down');
+    await new Promise<void>((resolve) => {
+      const force = this.#options.clock.after(shutdownMs, () => this.#server.forceShutdown());
+      this.#server.tryShutdown(() => {
+        force.cancel();
+        resolve();
+      });
+    });
+  }
+
+  #addDiscoveryServices(): void {
+    for (const { name, typeUrl, stream, delta: deltaMethod, fetch } of discoveryServices) {
+      const both = { requestStream: true, responseStream: true, ...rawBytes };
+      const once = { requestStream: false, responseStream: false, ...rawBytes };
+      this.#server.addService(
+        {
+          [stream]: { path: `/${name}/${stream}`, ...both },
+          [deltaMethod]: { path: `/${name}/${deltaMethod}`, ...both },
+          ...(fetch === undefined ? {} : { [fetch]: { path: `/${name}/${fetch}`, ...once } }),
+        },
+        {
+          [stream]: (call: StreamCall) => this.#accept(call, () => this.#start(call, sotw, typeUrl)),
+          [deltaMethod]: (call: StreamCall) => this.#accept(call, () => this.#start(call, delta, typeUrl)),
+          ...(fetch === undefined
+            ? {}
+            : {
+                [fetch]: (call: ServerUnaryCall<Buffer, Buffer>, callback: sendUnaryData<Buffer>) =>
+                  this.#accept(call, () => answerOnce(call, callback, typeUrl, this.#streamOptions)),
+              }),
+        },
+      );
+    }
+  }
+
+  /** Lets a call in, at its time; where it is refused its client is told why. */
+  #accept(call: AnyCall, start: () => void): void {
+    // Without a listener an error that comes while the stream waits would end the process.
+    call.on('error', () => {});
+    if (!this.#options.ready()) {
+      fail(call, status.UNAVAILABLE, 'the control plane has not read its configuration yet; try again');
+      return;
+    }
+    if (this.#rateLimit.admit(start)) return;
+    const { streamsPerSecond, logger, clock } = this.#options;
+    const peer = call.getPeer();
+    const line = `xDS: ${peer} refused: more than ${streamsPerSecond} new streams/s`;
+    if (this.#told.isNews(`rate ${hostOf(peer)}`, clock.monotonicMs())) logger.warn(line);
+    else logger.debug(line);
+    fail(call, status.RESOURCE_EXHAUSTED, `more than ${streamsPerSecond} new streams a second; try again`);
+  }
+
+  #start(call: StreamCall, dialect: Dialect, onlyType: string | undefined): void {
+    if (call.cancelled || call.destroyed) return;
+    const wire = {
+      peer: call.getPeer(),
+      write: (bytes: Buffer, written: () => void) => void call.write(bytes, written),
+      pause: () => void call.pause(),
+      resume: () => void call.resume(),
+      fail: (code: status, details: string) => fail(call, code, details),
+    };
+    const stream = new Stream(wire, dialect, onlyType, this.#streamOptions);
+    call.on('data', (bytes: Buffer) => stream.receive(bytes));
+    for (const event of ['end', 'error', 'cancelled', 'close'] as const) {
+      call.on(event, () => {
+        stream.close();
+        if (event === 'end') call.end();
+      });
+    }
+  }
+}
+
+/** How long streams get to end by themselves. */
+const shutdownMs = 1000;
+
+/** Ends a call with a status; what was written before still goes out. */
+function fail(call: AnyCall, code: status, details: string): void {
+  call.emit('error', { code, details });
+}
