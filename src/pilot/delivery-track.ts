@@ -1,6 +1,6 @@
 // How far one subscription of a proxy is: what it has, what is on its way, what it refused, what waits.
-import { typeUrls } from '../xds/types.ts';
-import type { Snapshot } from './resources.ts';
+import { isSameContent } from './snapshot-changes.ts';
+import type { Encoded, Snapshot } from './resources.ts';
 
 /** A response that is not answered yet. */
 export interface Flight {
@@ -15,7 +15,7 @@ export interface Flight {
 
 /** What a proxy said no to, and why. */
 export interface Refused {
-  readonly field: Uint8Array;
+  readonly version: string;
   readonly message: string;
   readonly atMs: number;
 }
@@ -25,7 +25,7 @@ export interface Track {
   readonly typeUrl: string;
   /** The client had resources from an earlier stream: what a full set leaves out, it deletes. */
   readonly resumed: boolean;
-  /** Accepted on this stream. Never changed in place: it is often a snapshot that others have, too. */
+  /** Accepted on this stream, or held from an earlier one. Never changed in place: it is often a snapshot that others have, too. */
   inUse: Snapshot;
   accepted: boolean;
   flight: Flight | undefined;
@@ -34,20 +34,31 @@ export interface Track {
   /** By name: the content that the proxy refused. */
   readonly refused: Map<string, Refused>;
   /** After a refusal that names nothing: what is sent one by one, the first now. */
-  isolating: readonly string[];
+  readonly isolating: Set<string>;
   /** Name -> since when it waits. */
-  readonly held: Map<string, { readonly field: Uint8Array; readonly sinceMs: number }>;
+  readonly held: Map<string, { readonly version: string; readonly sinceMs: number }>;
   /** The names that `inUse` was pruned to. */
   names: ReadonlySet<string> | undefined;
   /** Nothing is to be done while the target is this one. */
   settled: Snapshot | undefined;
+  /** What the client says that it holds, by name, until it has been compared with what it should have. */
+  versions: ReadonlyMap<string, string> | undefined;
+  readonly subscribedAtMs: number;
 }
 
 /** Nothing. */
 export const emptySnapshot: Snapshot = new Map();
 
+export interface NewTrack {
+  readonly typeUrl: string;
+  readonly resumed: boolean;
+  readonly versions: ReadonlyMap<string, string> | undefined;
+  readonly before: Track | undefined;
+  readonly nowMs: number;
+}
+
 /** A subscription that begins; what was refused before on this stream stays refused. */
-export function newTrack(typeUrl: string, resumed: boolean, before: Track | undefined): Track {
+export function newTrack({ typeUrl, resumed, versions, before, nowMs }: NewTrack): Track {
   return {
     typeUrl,
     resumed,
@@ -56,50 +67,59 @@ export function newTrack(typeUrl: string, resumed: boolean, before: Track | unde
     flight: undefined,
     due: 'all',
     refused: before?.refused ?? new Map(),
-    isolating: [],
+    isolating: new Set(),
     held: new Map(),
     names: undefined,
     settled: undefined,
+    versions: resumed ? versions : undefined,
+    subscribedAtMs: nowMs,
   };
-}
-
-/** Types whose responses are the whole set: what is absent is deleted (B2.09). */
-export function isFullSet(typeUrl: string): boolean {
-  return typeUrl === typeUrls.cluster || typeUrl === typeUrls.listener;
 }
 
 /** Whether something must be sent even if nothing changed. */
 export function isDue(track: Track): boolean {
-  return track.due === 'all' || track.due.size > 0;
+  return track.due === 'all' || track.due.size > 0 || track.versions !== undefined;
 }
 
 /** Marks names as to be sent. */
-export function addDue(track: Track, names: readonly string[]): void {
+export function addDue(track: Track, names: Iterable<string>): void {
   if (track.due !== 'all') for (const name of names) track.due.add(name);
+}
+
+/** What is tried now of those that are sent one by one. */
+export function isolated(track: Track): string | undefined {
+  const [head] = track.isolating;
+  return head;
 }
 
 /** Drops from the head of `isolating` what there is nothing to try with any more. */
 export function skipSettledIsolation(track: Track, target: Snapshot): void {
-  while (track.isolating.length > 0) {
-    const [head = ''] = track.isolating;
-    const encoded = target.get(head);
-    const open =
+  for (const name of track.isolating) {
+    const encoded = target.get(name);
+    const isOpen =
       encoded !== undefined &&
-      encoded.field !== track.inUse.get(head)?.field &&
-      encoded.field !== track.refused.get(head)?.field;
-    if (open) return;
-    track.isolating = track.isolating.slice(1);
+      !isSameContent(encoded, track.inUse.get(name)) &&
+      encoded.version !== track.refused.get(name)?.version;
+    if (isOpen) return;
+    track.isolating.delete(name);
   }
 }
 
-/** Whether both have the same content. */
-export function isSame(chosen: Snapshot, target: Snapshot): boolean {
-  if (chosen.size !== target.size) return false;
-  for (const [name, encoded] of target) if (chosen.get(name)?.field !== encoded.field) return false;
-  return true;
+/** Forgets that something waits which has changed meanwhile, or has arrived. */
+export function skipSettledHolds(track: Track, target: Snapshot): void {
+  for (const [name, { version }] of track.held) {
+    const encoded = target.get(name);
+    if (encoded?.version !== version || isSameContent(encoded, track.inUse.get(name))) track.held.delete(name);
+  }
+}
+
+/** Whether this very content was refused. */
+export function isRefused(track: Track, encoded: Encoded): boolean {
+  return track.refused.get(encoded.name)?.version === encoded.version;
 }
 
 /** The snapshot less some names. */
 export function without(snapshot: Snapshot, names: readonly string[]): Snapshot {
-  return new Map([...snapshot].filter(([name]) => !names.includes(name)));
+  const gone = new Set(names);
+  return new Map([...snapshot].filter(([name]) => !gone.has(name)));
 }

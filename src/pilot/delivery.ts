@@ -8,13 +8,14 @@ import type { Clock, Timer } from '../base/clock.ts';
 import { typeUrls } from '../xds/types.ts';
 import type { Subscription, SubscriptionEvent } from '../xds/server/subscription.ts';
 import { namesIn } from './blame.ts';
-import type { Track } from './delivery-track.ts';
+import type { Flight, Track } from './delivery-track.ts';
 import {
   addDue,
   emptySnapshot,
   isDue,
   isFullSet,
   isSame,
+  leaveUnanswered,
   newTrack,
   skipSettledIsolation,
   without,
@@ -117,6 +118,7 @@ export class Delivery {
         break;
       case 'nack':
         if (track === undefined) return;
+        track.unanswered = undefined;
         addDue(track, event.added);
         this.#refused(track, event.rejection.message);
         this.#prune(track);
@@ -169,6 +171,21 @@ export class Delivery {
     return this.#tracks.get(typeUrl)?.inUse ?? emptySnapshot;
   }
 
+  /** The response of a type that is not answered yet. */
+  inFlight(typeUrl: string): Flight | undefined {
+    return this.#tracks.get(typeUrl)?.flight;
+  }
+
+  /** What was taken for accepted because the proxy said nothing; until it says something of the type. */
+  unanswered(typeUrl: string): Flight | undefined {
+    return this.#tracks.get(typeUrl)?.unanswered;
+  }
+
+  /** Names that are sent one by one to find out which of them is refused. */
+  isolating(typeUrl: string): readonly string[] {
+    return this.#tracks.get(typeUrl)?.isolating ?? [];
+  }
+
   close(): void {
     this.#wake?.cancel();
     this.#tracks.clear();
@@ -178,6 +195,7 @@ export class Delivery {
     const nowMs = this.#options.clock.monotonicMs();
     if (track.flight !== undefined) {
       if (nowMs - track.flight.atMs < answerMs) return;
+      leaveUnanswered(track);
       this.#accepted(track);
     }
     const target = this.#options.target(track.typeUrl);

@@ -16,6 +16,8 @@ export interface ResourceFacts {
   readonly endpointsName?: string;
   /** Of routes and listeners: the clusters to which they send, sorted. */
   readonly clusters: readonly string[];
+  /** Of listeners: the routes that it asks for. */
+  readonly routes?: readonly string[];
 }
 
 /** Facts of a message of any type; of types that name no clusters there are none. */
@@ -26,24 +28,28 @@ export function factsOf(message: Message): ResourceFacts {
     return { endpointsName: edsClusterConfig?.serviceName || name, clusters: [] };
   }
   const clusters = new Set<string>();
+  const routes = new Set<string>();
   if (isMessage(message, RouteConfigurationSchema)) addRoutes(clusters, message);
   if (isMessage(message, ListenerSchema)) {
     const chains = [...message.filterChains];
     if (message.defaultFilterChain !== undefined) chains.push(message.defaultFilterChain);
     for (const chain of chains) {
       for (const { configType } of chain.filters) {
-        if (configType.case === 'typedConfig') addFilter(clusters, configType.value);
+        if (configType.case === 'typedConfig') addFilter(clusters, routes, configType.value);
       }
     }
   }
-  return clusters.size === 0 ? nothing : { clusters: [...clusters].sort() };
+  if (clusters.size === 0 && routes.size === 0) return nothing;
+  const named = { clusters: [...clusters].sort() };
+  return routes.size === 0 ? named : { ...named, routes: [...routes].sort() };
 }
 
 const nothing: ResourceFacts = { clusters: [] };
 
-function addFilter(clusters: Set<string>, config: Any): void {
+function addFilter(clusters: Set<string>, routes: Set<string>, config: Any): void {
   const manager = unpackAs(config, HttpConnectionManagerSchema);
   if (manager?.routeSpecifier.case === 'routeConfig') addRoutes(clusters, manager.routeSpecifier.value);
+  if (manager?.routeSpecifier.case === 'rds') routes.add(manager.routeSpecifier.value.routeConfigName);
   const target = unpackAs(config, TcpProxySchema)?.clusterSpecifier;
   if (target?.case === 'cluster') clusters.add(target.value);
   if (target?.case === 'weightedClusters') {

@@ -1,0 +1,469 @@
+// What the revisions changed for one proxy, and how much of that it has acknowledged. See docs/distribution.md.
+import type { Clock } from '../../base/clock.ts';
+import { configKey } from '../../config/config.ts';
+import { typeUrls } from '../../xds/types.ts';
+import type { HeldResource, StandingRefusal } from '../delivery.ts';
+import type { Encoded, Snapshot } from '../resources.ts';
+import type { Revision, RevisionLedger } from './revisions.ts';
+import type { ChangedNames } from './snapshot-diff.ts';
+import { changedNames, isSameContent } from './snapshot-diff.ts';
+
+/** A response that is not answered, or was taken for accepted without an answer. */
+export interface OpenResponse {
+  readonly names: readonly string[];
+  /** Those of them whose content was new to the proxy. */
+  readonly changed: readonly string[];
+  /** Monotonic. */
+  readonly atMs: number;
+}
+
+/** What is to be known of a connected proxy. */
+export interface ProxyView {
+  /** The client has not read what was written to it. */
+  readonly busy: boolean;
+  /** Nothing is under way or waiting. */
+  readonly idle: boolean;
+  /** By type URL. */
+  readonly subscriptions: ReadonlyMap<
+    string,
+    { readonly wildcard: boolean; readonly names: ReadonlySet<string> }
+  >;
+  /** What it should have of a type; undefined where that cannot be said. */
+  target(typeUrl: string): Snapshot | undefined;
+  inUse(typeUrl: string): Snapshot;
+  inFlight(typeUrl: string): OpenResponse | undefined;
+  unanswered(typeUrl: string): OpenResponse | undefined;
+  /** Names that are sent one by one to find out which is refused. */
+  isolating(typeUrl: string): readonly string[];
+  held(): readonly HeldResource[];
+  refusals(): readonly StandingRefusal[];
+}
+
+export interface ProxyDistributionOptions {
+  readonly view: ProxyView;
+  readonly ledger: RevisionLedger;
+  readonly clock: Clock;
+}
+
+/** Why a resource is not acknowledged. See docs/distribution.md. */
+export type LagReason =
+  | 'queued'
+  | 'connecting'
+  | 'reading'
+  | 'earlier'
+  | 'held'
+  | 'sent'
+  | 'asking'
+  | 'isolating';
+
+export interface LaggingResource {
+  readonly typeUrl: string;
+  readonly name: string;
+  readonly reason: LagReason;
+  /** Monotonic. */
+  readonly sinceMs: number;
+  /** Of `held`: for which clusters. Of `asking`: what is not acknowledged. */
+  readonly waitsFor?: readonly string[];
+}
+
+/** How far a proxy is with a revision. */
+export type ProxyState =
+  | { readonly state: 'unaffected' }
+  /** So long ago that it is not known any more. */
+  | { readonly state: 'forgotten' }
+  | {
+      readonly state: 'acked';
+      readonly ackedAtMs: number;
+      readonly types: number;
+      readonly resources: number;
+    }
+  | {
+      readonly state: 'lagging';
+      readonly reason: LagReason;
+      /** Monotonic. */
+      readonly sinceMs: number;
+      readonly types: number;
+      readonly ackedTypes: number;
+      readonly resources: readonly LaggingResource[];
+    }
+  | {
+      readonly state: 'refused';
+      readonly types: number;
+      readonly ackedTypes: number;
+      readonly refusals: readonly StandingRefusal[];
+      readonly resources: readonly LaggingResource[];
+    };
+
+/** What one look found changed, for the revisions `from` to `to`. */
+interface Transaction {
+  readonly from: number;
+  readonly to: number;
+  /** Monotonic: when it was looked at. */
+  readonly atMs: number;
+  /** By type URL: what may not be acknowledged yet. */
+  readonly parts: ReadonlyMap<string, ChangedNames>;
+  /** How many changed at first. */
+  readonly resources: number;
+}
+
+interface Settled {
+  readonly from: number;
+  readonly to: number;
+  /** Wall time. */
+  readonly ackedAtMs: number;
+  readonly types: number;
+  readonly resources: number;
+}
+
+/** What of a revision counts here. */
+export type LookedRevision = Pick<
+  Revision,
+  'revision' | 'relevantThrough' | 'acceptedMonotonicMs' | 'objects'
+>;
+
+const openMax = 16;
+const settledMax = 64;
+/** Time for a proxy that has something new to ask for what it needs: as delivery gives it. */
+const askMs = 1000;
+
+export class ProxyDistribution {
+  readonly #options: ProxyDistributionOptions;
+  /** The newest revision when it connected. */
+  readonly connectedAt: number;
+  readonly #connectedMs: number;
+  /** Looked at for every revision up to this one. */
+  #lookedThrough: number;
+  readonly #seen = new Map<string, { snapshot: Snapshot; names: ReadonlySet<string>; wildcard: boolean }>();
+  /** Seen to have changed, and not part of a transaction yet. */
+  #pending = new Map<string, ChangedNames>();
+  #open: Transaction[] = [];
+  #settled: Settled[] = [];
+  #forgottenThrough = 0;
+  /** Type URL -> when it last acknowledged something of it (monotonic). */
+  readonly #ackedMs = new Map<string, number>();
+  /** Type URL -> the newest revision when the last response of it was made: it has all of that. */
+  readonly #sentRevision = new Map<string, number>();
+  #isConnecting = true;
+  #idleSinceMs: number | undefined;
+  /** Targets were asked for since the last look, and may have moved. */
+  #mayHaveMoved = false;
+
+  constructor(options: ProxyDistributionOptions) {
+    this.#options = options;
+    this.connectedAt = options.ledger.latest;
+    this.#lookedThrough = options.ledger.latest;
+    this.#connectedMs = options.clock.monotonicMs();
+  }
+
+  /** A target was asked for: it may be newer than the last look. */
+  noteTarget(): void {
+    if (this.#options.ledger.latest > this.#lookedThrough) this.#mayHaveMoved = true;
+  }
+
+  /** A response of a type is on its way. */
+  sent(typeUrl: string): void {
+    this.#sentRevision.set(typeUrl, this.#options.ledger.latest);
+  }
+
+  /** The proxy has acknowledged a response; before anything else of that type is sent. */
+  acked(typeUrl: string, response: OpenResponse | undefined): void {
+    this.#ackedMs.set(typeUrl, this.#options.clock.monotonicMs());
+    const revision = this.#sentRevision.get(typeUrl) ?? 0;
+    if (response === undefined || response.changed.length === 0) return;
+    const changed = new Set(response.changed);
+    this.#open = this.#open.map((transaction) => {
+      const names = transaction.parts.get(typeUrl);
+      if (names === undefined || transaction.to > revision) return transaction;
+      // It has this form, though by now there may be a newer one.
+      const rest = names.filter((name) => !changed.has(name) || this.#hasNeeds(typeUrl, name));
+      if (rest.length === names.length) return transaction;
+      return { ...transaction, parts: new Map(transaction.parts).set(typeUrl, rest) };
+    });
+  }
+
+  /** A request was taken in, and what could be sent for it was. */
+  received(typeUrl: string): void {
+    const { view } = this.#options;
+    const subscription = view.subscriptions.get(typeUrl);
+    if (subscription === undefined) this.#seen.delete(typeUrl);
+    else if (this.#seen.get(typeUrl)?.names !== subscription.names) this.#look(typeUrl);
+    this.#settle();
+  }
+
+  /**
+   * Everything that was accepted up to now is part of what the proxy should have. `isTouched`: something that it reads
+   * was changed. Returns the types in which that changed something for it.
+   */
+  lookedAt(isTouched: boolean): readonly string[] {
+    const { ledger, view, clock } = this.#options;
+    if (isTouched || this.#mayHaveMoved) for (const typeUrl of view.subscriptions.keys()) this.#look(typeUrl);
+    this.#mayHaveMoved = false;
+    const parts = this.#pending;
+    const from = this.#lookedThrough + 1;
+    const to = ledger.latest;
+    this.#lookedThrough = to;
+    if (parts.size === 0) return [];
+    this.#pending = new Map();
+    // Nothing was accepted since: what changed is the doing of time or of the proxy itself.
+    if (from > to) return [];
+    let resources = 0;
+    for (const names of parts.values()) resources += names.length;
+    this.#open.push({ from, to, atMs: clock.monotonicMs(), parts, resources });
+    if (this.#open.length > openMax) this.#mergeOldest();
+    this.#settle();
+    return [...parts.keys()];
+  }
+
+  /** How far the proxy is with a revision. */
+  stateAt({ revision, relevantThrough, acceptedMonotonicMs, objects }: LookedRevision): ProxyState {
+    this.#settle();
+    const { clock, view } = this.#options;
+    if (revision <= this.connectedAt) {
+      const keys = new Set(objects.map(({ key }) => key));
+      // It has the newest state, but for what it refused of that.
+      const refusals = view.refusals().filter(({ resource }) => isMadeOf(resource, keys));
+      if (refusals.length > 0) {
+        const types = new Set(refusals.map(({ typeUrl }) => typeUrl)).size;
+        return { state: 'refused', types, ackedTypes: 0, refusals, resources: [] };
+      }
+      return this.#isConnecting ? lagging('connecting', this.#connectedMs) : { state: 'unaffected' };
+    }
+    if (relevantThrough > this.#lookedThrough) return lagging('queued', acceptedMonotonicMs);
+    const open = this.#open.filter(({ from, to }) => from <= revision && revision <= to);
+    if (open.length > 0) return this.#stateOf(open, clock.monotonicMs());
+    const settled = this.#settled.find(({ from, to }) => from <= revision && revision <= to);
+    if (settled !== undefined) {
+      const { ackedAtMs, types, resources } = settled;
+      return { state: 'acked', ackedAtMs, types, resources };
+    }
+    return { state: revision <= this.#forgottenThrough ? 'forgotten' : 'unaffected' };
+  }
+
+  /** Whether anything that a revision changed is open. */
+  get isOpen(): boolean {
+    this.#settle();
+    return this.#open.length > 0 || this.#isConnecting;
+  }
+
+  #look(typeUrl: string): void {
+    const { view, ledger } = this.#options;
+    const subscription = view.subscriptions.get(typeUrl);
+    const snapshot = view.target(typeUrl);
+    if (subscription === undefined || snapshot === undefined) return;
+    const { names, wildcard } = subscription;
+    const before = this.#seen.get(typeUrl);
+    this.#seen.set(typeUrl, { snapshot, names, wildcard });
+    // Without a new revision what differs is the doing of the proxy, which asks for other names.
+    if (before === undefined || before.snapshot === snapshot || ledger.latest === this.#lookedThrough) return;
+    let changed = changedNames(before.snapshot, snapshot);
+    // What it asks for only now, or not any more, was changed by the proxy.
+    if (before.names !== names && !(before.wildcard && wildcard))
+      changed = changed.filter(
+        (name) => (before.wildcard || before.names.has(name)) && (wildcard || names.has(name)),
+      );
+    if (changed.length === 0) return;
+    const known = this.#pending.get(typeUrl);
+    this.#pending.set(typeUrl, known === undefined ? changed : union(known, changed));
+  }
+
+  /** Moves what is over from the open to the settled ones. */
+  #settle(): void {
+    this.#settleConnecting();
+    if (this.#open.length === 0) return;
+    const still = this.#open.filter((transaction) => {
+      if (!this.#isAcked(transaction)) return true;
+      this.#settled.push({
+        from: transaction.from,
+        to: transaction.to,
+        ackedAtMs: this.#options.clock.now(),
+        types: transaction.parts.size,
+        resources: transaction.resources,
+      });
+      return false;
+    });
+    if (still.length === this.#open.length) return;
+    this.#open = still;
+    this.#settled.sort((a, b) => a.to - b.to);
+    while (this.#settled.length > settledMax) {
+      this.#forgottenThrough = Math.max(this.#forgottenThrough, this.#settled.shift()?.to ?? 0);
+    }
+  }
+
+  /** The first configuration is there when listeners are, or when a proxy that asks for none has been idle a while. */
+  #settleConnecting(): void {
+    if (!this.#isConnecting) return;
+    const { view, clock } = this.#options;
+    const nowMs = clock.monotonicMs();
+    if (!view.idle || view.subscriptions.size === 0) {
+      this.#idleSinceMs = undefined;
+      return;
+    }
+    this.#idleSinceMs ??= nowMs;
+    if (!this.#ackedMs.has(typeUrls.listener) && nowMs - this.#idleSinceMs < askMs) return;
+    const refused = view.refusals();
+    for (const typeUrl of view.subscriptions.keys()) {
+      const target = view.target(typeUrl);
+      for (const name of target?.keys() ?? []) {
+        if (this.#isNameAcked(typeUrl, name, target)) continue;
+        if (!refused.some((each) => each.typeUrl === typeUrl && each.resource.name === name)) return;
+      }
+    }
+    this.#isConnecting = false;
+  }
+
+  #isAcked({ parts }: Transaction): boolean {
+    for (const [typeUrl, names] of parts) if (!this.#isTypeAcked(typeUrl, names)) return false;
+    return true;
+  }
+
+  #isTypeAcked(typeUrl: string, names: ChangedNames): boolean {
+    const { view } = this.#options;
+    if (!view.subscriptions.has(typeUrl)) return true;
+    const target = view.target(typeUrl);
+    return names.every((name) => this.#isNameAcked(typeUrl, name, target));
+  }
+
+  #hasNeeds(typeUrl: string, name: string): boolean {
+    const encoded = this.#options.view.target(typeUrl)?.get(name);
+    return encoded !== undefined && this.#needs(typeUrl, encoded).length > 0;
+  }
+
+  #isNameAcked(typeUrl: string, name: string, target: Snapshot | undefined): boolean {
+    const { view } = this.#options;
+    const wanted = target?.get(name);
+    if (!isSameContent(wanted, view.inUse(typeUrl).get(name))) return false;
+    if (wanted === undefined) return true;
+    if (view.unanswered(typeUrl)?.names.includes(name) === true) return false;
+    return this.#needs(typeUrl, wanted).length === 0;
+  }
+
+  /** What follows from a resource and is not acknowledged: endpoints of a cluster, routes of a listener. */
+  #needs(typeUrl: string, { facts }: Encoded): readonly string[] {
+    if (typeUrl === typeUrls.cluster && facts.endpointsName !== undefined)
+      return this.#missing(typeUrl, typeUrls.endpoint, [facts.endpointsName]);
+    if (typeUrl === typeUrls.listener && facts.routes !== undefined)
+      return this.#missing(typeUrl, typeUrls.route, facts.routes);
+    return [];
+  }
+
+  #missing(typeUrl: string, neededUrl: string, names: readonly string[]): readonly string[] {
+    const { view, clock } = this.#options;
+    const inUse = view.inUse(neededUrl);
+    const mayAsk = clock.monotonicMs() - (this.#ackedMs.get(typeUrl) ?? 0) < askMs;
+    const asked = view.subscriptions.get(neededUrl);
+    return names.filter((name) => {
+      if (inUse.has(name)) return false;
+      if (asked?.names.has(name) !== true) return mayAsk;
+      // Refused: it is told of as that, and not waited for here.
+      return !view
+        .refusals()
+        .some((refusal) => refusal.typeUrl === neededUrl && refusal.resource.name === name);
+    });
+  }
+
+  #stateOf(open: readonly Transaction[], nowMs: number): ProxyState {
+    const { view } = this.#options;
+    const parts = mergedParts(open);
+    const refusals = view.refusals();
+    const refused: StandingRefusal[] = [];
+    const resources: LaggingResource[] = [];
+    let ackedTypes = 0;
+    for (const [typeUrl, names] of parts) {
+      const target = view.target(typeUrl);
+      const waiting = names.filter((name) => !this.#isNameAcked(typeUrl, name, target));
+      if (waiting.length === 0 || !view.subscriptions.has(typeUrl)) {
+        ackedTypes++;
+        continue;
+      }
+      for (const name of waiting) {
+        const refusal = refusals.find((each) => each.typeUrl === typeUrl && each.resource.name === name);
+        if (refusal === undefined) resources.push(this.#lagOf(typeUrl, name, target, open, nowMs));
+        else refused.push(refusal);
+      }
+    }
+    const types = parts.size;
+    if (refused.length > 0) return { state: 'refused', types, ackedTypes, refusals: refused, resources };
+    const [first] = resources.toSorted((a, b) => lagOrder.indexOf(a.reason) - lagOrder.indexOf(b.reason));
+    return {
+      state: 'lagging',
+      reason: first?.reason ?? 'sent',
+      sinceMs: first?.sinceMs ?? nowMs,
+      types,
+      ackedTypes,
+      resources,
+    };
+  }
+
+  #lagOf(
+    typeUrl: string,
+    name: string,
+    target: Snapshot | undefined,
+    open: readonly Transaction[],
+    nowMs: number,
+  ): LaggingResource {
+    const { view } = this.#options;
+    const lookedMs = open[0]?.atMs ?? nowMs;
+    const wanted = target?.get(name);
+    const unanswered = view.unanswered(typeUrl);
+    if (unanswered?.names.includes(name) === true)
+      return { typeUrl, name, reason: 'sent', sinceMs: unanswered.atMs };
+    if (wanted !== undefined && isSameContent(wanted, view.inUse(typeUrl).get(name))) {
+      const sinceMs = this.#ackedMs.get(typeUrl) ?? lookedMs;
+      return { typeUrl, name, reason: 'asking', sinceMs, waitsFor: this.#needs(typeUrl, wanted) };
+    }
+    const held = view.held().find((each) => each.typeUrl === typeUrl && each.name === name);
+    if (held !== undefined)
+      return { typeUrl, name, reason: 'held', sinceMs: lookedMs, waitsFor: held.clusters };
+    const flight = view.inFlight(typeUrl);
+    if (flight !== undefined) {
+      // Of a removal nothing can be seen in the response: it is under way if the response is younger than the look.
+      const isIn = flight.names.includes(name) || (wanted === undefined && flight.atMs >= lookedMs);
+      return { typeUrl, name, reason: isIn ? 'sent' : 'earlier', sinceMs: flight.atMs };
+    }
+    if (view.busy) return { typeUrl, name, reason: 'reading', sinceMs: lookedMs };
+    const isolated = view.isolating(typeUrl).includes(name);
+    return { typeUrl, name, reason: isolated ? 'isolating' : 'earlier', sinceMs: lookedMs };
+  }
+
+  /** A proxy that never answers costs no more than this. */
+  #mergeOldest(): void {
+    const [first, second, ...rest] = this.#open;
+    if (first === undefined || second === undefined) return;
+    const parts = new Map<string, ChangedNames>();
+    for (const [typeUrl, names] of mergedParts([first, second])) {
+      const target = this.#options.view.target(typeUrl);
+      const waiting = names.filter((name) => !this.#isNameAcked(typeUrl, name, target));
+      if (waiting.length > 0) parts.set(typeUrl, waiting);
+    }
+    const resources = first.resources + second.resources;
+    this.#open = [{ from: first.from, to: second.to, atMs: first.atMs, parts, resources }, ...rest];
+  }
+}
+
+function isMadeOf({ provenance }: Encoded, keys: ReadonlySet<string>): boolean {
+  return provenance.some(({ origin }) => keys.has(configKey(origin)));
+}
+
+/** What tells most, first. */
+const lagOrder: readonly LagReason[] = ['reading', 'sent', 'held', 'isolating', 'earlier', 'asking'];
+
+function lagging(reason: LagReason, sinceMs: number): ProxyState {
+  return { state: 'lagging', reason, sinceMs, types: 1, ackedTypes: 0, resources: [] };
+}
+
+function mergedParts(transactions: readonly Transaction[]): ReadonlyMap<string, ChangedNames> {
+  const [only] = transactions;
+  if (only !== undefined && transactions.length === 1) return only.parts;
+  const merged = new Map<string, ChangedNames>();
+  for (const { parts } of transactions) {
+    for (const [typeUrl, names] of parts) {
+      const known = merged.get(typeUrl);
+      merged.set(typeUrl, known === undefined ? names : union(known, names));
+    }
+  }
+  return merged;
+}
+
+function union(a: ChangedNames, b: ChangedNames): ChangedNames {
+  return a === b ? a : [...new Set([...a, ...b])];
+}
