@@ -8,14 +8,25 @@ export const typeUrls = {
   /** Settings of filters that are declared with `config_discovery`. */
   extensionConfig: 'type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig',
   secret: 'type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret',
+  /** What an agent answers DNS queries from. */
+  nameTable: 'type.googleapis.com/istio.networking.nds.v1.NameTable',
 } as const;
 
+/** Types of which nothing is sent but what is asked for by name. */
+const namedTypes: readonly string[] = [
+  typeUrls.endpoint,
+  typeUrls.route,
+  typeUrls.extensionConfig,
+  typeUrls.secret,
+];
+
 /**
- * Whether a first request without names means "all of them": so for listeners and clusters alone.
+ * Whether a first request without names means "all of them": of Envoy's types so for listeners and clusters alone, and
+ * for every type that is Istio's own (Istio: `IsWildcardTypeURL`).
  * https://github.com/envoyproxy/envoy/blob/v1.33.0/docs/root/api-docs/xds_protocol.rst#how-the-client-specifies-what-resources-to-return
  */
 export function isWildcardType(typeUrl: string): boolean {
-  return typeUrl === typeUrls.cluster || typeUrl === typeUrls.listener;
+  return !namedTypes.includes(typeUrl);
 }
 
 /**
