@@ -68,6 +68,10 @@ export const rooms: Readonly<Record<string, Room>> = {
     may: ['api', 'base', 'config', 'model', 'agent'],
     reason: 'the kubelet runs pods as local processes; what their traffic does is not its business',
   },
+  load: {
+    may: ['api', 'base', 'xds'],
+    reason: 'a load generator plays proxies before any control plane: it must not share what ours knows',
+  },
   echo: { may: ['base'], reason: 'the test server must not know the mesh that it tests' },
   istioctl: {
     may: ['api', 'base', 'model', 'config', 'analysis', 'inject', 'kube', 'xds'],
@@ -97,6 +101,7 @@ export const rooms: Readonly<Record<string, Room>> = {
       'explain',
       'istioctl',
       'kubelet',
+      'load',
       'model',
       'pilot',
       'proxy',

@@ -7,13 +7,17 @@ import { runEcho } from '../echo/run.ts';
 import { ControlPlane, defaultDebugAddress } from '../istioctl/control-plane.ts';
 import { execInPod, podEnvironment } from '../istioctl/pod-exec.ts';
 import { connectedProxies, findProxy } from '../istioctl/proxies.ts';
+import { loadCommand } from './x-load.ts';
+import { meshCommand } from './x-mesh.ts';
 
 export function command(): Command {
   return new Command('x')
     .alias('experimental')
     .description('Small tools beside the mesh.')
     .addCommand(echoCommand())
-    .addCommand(execCommand());
+    .addCommand(execCommand())
+    .addCommand(loadCommand())
+    .addCommand(meshCommand());
 }
 
 interface EchoFlags {
