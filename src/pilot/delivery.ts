@@ -15,7 +15,6 @@ import {
   isDue,
   isFullSet,
   isSame,
-  leaveUnanswered,
   newTrack,
   skipSettledIsolation,
   without,
@@ -118,7 +117,6 @@ export class Delivery {
         break;
       case 'nack':
         if (track === undefined) return;
-        track.unanswered = undefined;
         addDue(track, event.added);
         this.#refused(track, event.rejection.message);
         this.#prune(track);
@@ -176,14 +174,9 @@ export class Delivery {
     return this.#tracks.get(typeUrl)?.flight;
   }
 
-  /** What was taken for accepted because the proxy said nothing; until it says something of the type. */
-  unanswered(typeUrl: string): Flight | undefined {
-    return this.#tracks.get(typeUrl)?.unanswered;
-  }
-
-  /** Names that are sent one by one to find out which of them is refused. */
-  isolating(typeUrl: string): readonly string[] {
-    return this.#tracks.get(typeUrl)?.isolating ?? [];
+  /** Whether a name is one of those that are sent one by one to find out which is refused. */
+  isIsolating(typeUrl: string, name: string): boolean {
+    return [...(this.#tracks.get(typeUrl)?.isolating ?? [])].includes(name);
   }
 
   close(): void {
@@ -195,7 +188,6 @@ export class Delivery {
     const nowMs = this.#options.clock.monotonicMs();
     if (track.flight !== undefined) {
       if (nowMs - track.flight.atMs < answerMs) return;
-      leaveUnanswered(track);
       this.#accepted(track);
     }
     const target = this.#options.target(track.typeUrl);
