@@ -2,6 +2,7 @@
 import type { Subscription } from '../../src/xds/server/subscription.ts';
 import { receive, sent } from '../../src/xds/server/subscription.ts';
 import { isWildcardType, typeUrls, warmedBy } from '../../src/xds/types.ts';
+import type { Flight } from '../../src/pilot/delivery-track.ts';
 import { Delivery } from '../../src/pilot/delivery.ts';
 import type { Encoded, Snapshot } from '../../src/pilot/resources.ts';
 import { FakeClock } from './fake-clock.ts';
@@ -16,7 +17,7 @@ export type Type = keyof typeof types;
 
 /** A proxy and a world, both under the test's hand. Resources are texts: `name=content`. */
 export class DeliveryBench {
-  readonly clock = new FakeClock();
+  readonly clock: FakeClock;
   readonly subscriptions = new Map<string, Subscription>();
   readonly world: Record<Type, Map<string, Encoded>> = {
     CDS: new Map(),
@@ -30,11 +31,18 @@ export class DeliveryBench {
   busy = false;
   /** Called with every response. */
   onSend: (type: Type, resources: readonly Encoded[]) => void = () => {};
+  /** Called whenever a target is asked for. */
+  onTarget: () => void = () => {};
+  /** Called with each ACK before it is taken in, and the response that it is about. */
+  onAck: (type: Type, flight: Flight | undefined) => void = () => {};
+  /** Called with each request after it was answered as far as it can be. */
+  onReceived: (type: Type) => void = () => {};
   readonly delivery: Delivery;
   readonly #snapshots = new Map<string, Snapshot>();
   #nonces = 0;
 
-  constructor() {
+  constructor(clock = new FakeClock()) {
+    this.clock = clock;
     const isBusy = (): boolean => this.busy;
     this.delivery = new Delivery({
       clock: this.clock,
@@ -45,7 +53,10 @@ export class DeliveryBench {
         },
         send: (typeUrl, resources) => this.#send(typeUrl, resources),
       },
-      target: (typeUrl) => this.#target(typeUrl),
+      target: (typeUrl) => {
+        this.onTarget();
+        return this.target(typeUrl);
+      },
       failed: (error) => {
         throw error;
       },
@@ -100,8 +111,10 @@ export class DeliveryBench {
     const dependent = waiting === undefined ? undefined : this.subscriptions.get(waiting);
     if (waiting !== undefined && dependent !== undefined)
       this.subscriptions.set(waiting, { ...dependent, respondAnyway: true });
+    if (event.kind === 'ack') this.onAck(type, this.delivery.inFlight(typeUrl));
     this.delivery.received(typeUrl, event);
     this.delivery.pump();
+    this.onReceived(type);
   }
 
   ack(type: Type): void {
@@ -150,7 +163,8 @@ export class DeliveryBench {
     return nonce;
   }
 
-  #target(typeUrl: string): Snapshot | undefined {
+  /** What the proxy should have. */
+  target(typeUrl: string): Snapshot | undefined {
     const subscription = this.subscriptions.get(typeUrl);
     if (subscription === undefined) return undefined;
     const all = this.world[short(typeUrl)];

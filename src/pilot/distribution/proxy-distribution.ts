@@ -8,7 +8,7 @@ import type { Revision, RevisionLedger } from './revisions.ts';
 import type { ChangedNames } from './snapshot-diff.ts';
 import { changedNames, isSameContent } from './snapshot-diff.ts';
 
-/** A response that is not answered, or was taken for accepted without an answer. */
+/** A response that is not answered. */
 export interface OpenResponse {
   readonly names: readonly string[];
   /** Those of them whose content was new to the proxy. */
@@ -32,9 +32,8 @@ export interface ProxyView {
   target(typeUrl: string): Snapshot | undefined;
   inUse(typeUrl: string): Snapshot;
   inFlight(typeUrl: string): OpenResponse | undefined;
-  unanswered(typeUrl: string): OpenResponse | undefined;
-  /** Names that are sent one by one to find out which is refused. */
-  isolating(typeUrl: string): readonly string[];
+  /** Whether a name is one of those that are sent one by one to find out which is refused. */
+  isIsolating(typeUrl: string, name: string): boolean;
   held(): readonly HeldResource[];
   refusals(): readonly StandingRefusal[];
 }
@@ -143,6 +142,8 @@ export class ProxyDistribution {
   readonly #ackedMs = new Map<string, number>();
   /** Type URL -> the newest revision when the last response of it was made: it has all of that. */
   readonly #sentRevision = new Map<string, number>();
+  /** Type URL -> when the oldest response was sent that the proxy has said nothing of (monotonic). */
+  readonly #unansweredMs = new Map<string, number>();
   #isConnecting = true;
   #idleSinceMs: number | undefined;
   /** Targets were asked for since the last look, and may have moved. */
@@ -162,12 +163,20 @@ export class ProxyDistribution {
 
   /** A response of a type is on its way. */
   sent(typeUrl: string): void {
-    this.#sentRevision.set(typeUrl, this.#options.ledger.latest);
+    const { ledger, clock } = this.#options;
+    this.#sentRevision.set(typeUrl, ledger.latest);
+    if (!this.#unansweredMs.has(typeUrl)) this.#unansweredMs.set(typeUrl, clock.monotonicMs());
+  }
+
+  /** The proxy has answered its last response of a type with a refusal. */
+  nacked(typeUrl: string): void {
+    this.#unansweredMs.delete(typeUrl);
   }
 
   /** The proxy has acknowledged a response; before anything else of that type is sent. */
   acked(typeUrl: string, response: OpenResponse | undefined): void {
     this.#ackedMs.set(typeUrl, this.#options.clock.monotonicMs());
+    this.#unansweredMs.delete(typeUrl);
     const revision = this.#sentRevision.get(typeUrl) ?? 0;
     if (response === undefined || response.changed.length === 0) return;
     const changed = new Set(response.changed);
@@ -323,6 +332,11 @@ export class ProxyDistribution {
     return names.every((name) => this.#isNameAcked(typeUrl, name, target));
   }
 
+  /** Delivery has taken a response for accepted because nothing was said of it. */
+  #isMute(typeUrl: string): boolean {
+    return this.#unansweredMs.has(typeUrl) && this.#options.view.inFlight(typeUrl) === undefined;
+  }
+
   #hasNeeds(typeUrl: string, name: string): boolean {
     const encoded = this.#options.view.target(typeUrl)?.get(name);
     return encoded !== undefined && this.#needs(typeUrl, encoded).length > 0;
@@ -330,10 +344,12 @@ export class ProxyDistribution {
 
   #isNameAcked(typeUrl: string, name: string, target: Snapshot | undefined): boolean {
     const { view } = this.#options;
+    const subscription = view.subscriptions.get(typeUrl);
+    if (subscription?.wildcard !== true && subscription?.names.has(name) !== true) return true;
+    if (this.#isMute(typeUrl)) return false;
     const wanted = target?.get(name);
     if (!isSameContent(wanted, view.inUse(typeUrl).get(name))) return false;
     if (wanted === undefined) return true;
-    if (view.unanswered(typeUrl)?.names.includes(name) === true) return false;
     return this.#needs(typeUrl, wanted).length === 0;
   }
 
@@ -404,9 +420,8 @@ export class ProxyDistribution {
     const { view } = this.#options;
     const lookedMs = open[0]?.atMs ?? nowMs;
     const wanted = target?.get(name);
-    const unanswered = view.unanswered(typeUrl);
-    if (unanswered?.names.includes(name) === true)
-      return { typeUrl, name, reason: 'sent', sinceMs: unanswered.atMs };
+    const unansweredMs = this.#unansweredMs.get(typeUrl) ?? lookedMs;
+    if (this.#isMute(typeUrl)) return { typeUrl, name, reason: 'sent', sinceMs: unansweredMs };
     if (wanted !== undefined && isSameContent(wanted, view.inUse(typeUrl).get(name))) {
       const sinceMs = this.#ackedMs.get(typeUrl) ?? lookedMs;
       return { typeUrl, name, reason: 'asking', sinceMs, waitsFor: this.#needs(typeUrl, wanted) };
@@ -418,11 +433,11 @@ export class ProxyDistribution {
     if (flight !== undefined) {
       // Of a removal nothing can be seen in the response: it is under way if the response is younger than the look.
       const isIn = flight.names.includes(name) || (wanted === undefined && flight.atMs >= lookedMs);
-      return { typeUrl, name, reason: isIn ? 'sent' : 'earlier', sinceMs: flight.atMs };
+      return { typeUrl, name, reason: isIn ? 'sent' : 'earlier', sinceMs: unansweredMs };
     }
     if (view.busy) return { typeUrl, name, reason: 'reading', sinceMs: lookedMs };
-    const isolated = view.isolating(typeUrl).includes(name);
-    return { typeUrl, name, reason: isolated ? 'isolating' : 'earlier', sinceMs: lookedMs };
+    const reason = view.isIsolating(typeUrl, name) ? 'isolating' : 'earlier';
+    return { typeUrl, name, reason, sinceMs: lookedMs };
   }
 
   /** A proxy that never answers costs no more than this. */
