@@ -9,7 +9,7 @@ import type {
 } from '../config/gateway-api-types.ts';
 import { annotationsOfGateways } from '../model/gateway-origin.ts';
 import { serviceHostname } from '../model/hostname.ts';
-import { configMapData, rootProblem } from './certificates.ts';
+import { configMapEntries, rootProblem } from '../config/credentials.ts';
 import { gatewayController, meshController } from './classes.ts';
 import type { Condition, Problem, Verdict } from './conditions.ts';
 import { joinConditions } from './conditions.ts';
@@ -283,7 +283,7 @@ function clientTls(objects: GatewayApiObjects, { namespace, spec }: BackendTlsPo
     );
   if (known !== 'ConfigMap')
     return bad('InvalidKind', 'Certificate reference invalid', `unsupported reference kind: ${kind}`);
-  const problem = rootProblem(configMapData(objects.configMap(namespace, name)?.spec ?? {}));
+  const problem = rootProblem(configMapEntries(objects.configMap(namespace, name)?.spec ?? {}));
   if (problem !== undefined) return bad('InvalidCACertificateRef', 'Certificate invalid', problem);
   return { tls: { ...tls, credentialName: `configmap://${namespace}/${name}` }, ...warning };
 }

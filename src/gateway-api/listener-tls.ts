@@ -9,7 +9,13 @@ import type {
   ObjectReference,
 } from '../config/gateway-api-types.ts';
 import { isUsableCipherSuite } from '../model/cipher-suites.ts';
-import { configMapData, hasCertificates, keyPairProblem, rootProblem, secretData } from './certificates.ts';
+import {
+  configMapEntries,
+  hasCertificates,
+  keyPairProblem,
+  rootProblem,
+  secretEntries,
+} from '../config/credentials.ts';
 import type { Problem } from './conditions.ts';
 import type { GatewayApiObjects } from './objects.ts';
 import { isGranted, referredKind } from './references.ts';
@@ -169,8 +175,8 @@ function caCertificate(
     secret === undefined
       ? configMap === undefined
         ? undefined
-        : configMapData(configMap.spec)
-      : secretData(secret.spec);
+        : configMapEntries(configMap.spec)
+      : secretEntries(secret.spec);
   if (data === undefined) return bad(`${kind.toLowerCase()} ${namespace}/${name} not found`);
   const problem = rootProblem(data);
   if (problem !== undefined) return bad(problem);

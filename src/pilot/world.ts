@@ -20,6 +20,7 @@ import { sameConfig } from '../config/store.ts';
 import { isExportedTo } from '../model/export.ts';
 import { resolveGatewayName } from '../model/gateway-name.ts';
 import { servicesOfGateway } from '../model/gateway-origin.ts';
+import type { KeyPair, TrustedCa } from '../model/credential.ts';
 import type { Hostname } from '../model/hostname.ts';
 import { hostnameCovers, isWildcard, resolveHost } from '../model/hostname.ts';
 import type { NetworkGateway } from '../model/network.ts';
@@ -29,6 +30,7 @@ import type { Registry, RegistrySources } from '../registry/registry.ts';
 import { createRegistry } from '../registry/registry.ts';
 import { isVisible } from '../registry/service-conflicts.ts';
 import type { World } from '../translate/world.ts';
+import { Credentials } from './credentials.ts';
 import type { StatusEntry } from './made-configs.ts';
 import { MadeConfigs, madeOfKinds } from './made-configs.ts';
 
@@ -67,6 +69,15 @@ export interface PilotFeatures {
   readonly scopeGatewaysToNamespace?: boolean;
 }
 
+/** How Secrets are read. */
+export interface SecretSettings {
+  /** See Credentials. */
+  readonly nowMs?: () => number;
+  readonly complain?: (line: string) => void;
+  /** Whether a service account may read the Secrets of its namespace. Default: every one may. */
+  readonly mayRead?: (namespace: string, serviceAccount: string) => boolean;
+}
+
 export class PilotWorld implements World {
   readonly #graph: Graph;
   readonly #features: PilotFeatures;
@@ -75,6 +86,8 @@ export class PilotWorld implements World {
   readonly #registry: Registry;
   /** What Ingresses and Gateway API objects stand for. */
   readonly #made: MadeConfigs;
+  readonly #secrets: SecretSettings;
+  readonly #credentials: Credentials;
   readonly #virtualServices: Derived<{ gateway: string; namespace: string }, readonly VirtualServiceConfig[]>;
   readonly #rulesByHost: Index<HostRule>;
   readonly #gateways: Derived<'all', readonly GatewayConfig[]>;
@@ -90,9 +103,15 @@ export class PilotWorld implements World {
   readonly #commonClientLabels: Derived<'all', readonly string[]>;
   readonly #exportedServices: Derived<string, readonly Service[]>;
 
-  constructor(graph: Graph, mesh: MeshConfig, features: PilotFeatures = {}) {
+  constructor(
+    graph: Graph,
+    mesh: MeshConfig,
+    features: PilotFeatures = {},
+    secrets: SecretSettings = {},
+  ) {
     this.#graph = graph;
     this.#features = features;
+    this.#secrets = secrets;
     this.#mesh = graph.input<MeshConfig>('mesh');
     this.#mesh.set('mesh', mesh);
     const same = (a: unknown, b: unknown): boolean => sameConfig(a as Config, b as Config);
@@ -104,6 +123,7 @@ export class PilotWorld implements World {
       registry: this.#registry,
       meshConfig: () => this.meshConfig(),
     });
+    this.#credentials = new Credentials({ graph, input: (kind) => this.#input(kind), ...secrets });
     this.#virtualServices = this.#deriveVirtualServices();
     this.#rulesByHost = this.#input<DestinationRuleConfig>('DestinationRule')
       .map('destination-rule-hosts', (config) => ({ host: this.#ruleHost(config), config }))
@@ -242,6 +262,10 @@ export class PilotWorld implements World {
     return this.#clientLabels.get(namespace);
   }
 
+  placeLabelNames(): readonly string[] {
+    return this.#placeLabels.get('all');
+  }
+
   virtualServicesFor(gateway: string, namespace: string): readonly VirtualServiceConfig[] {
     return this.#virtualServices.get({ gateway, namespace });
   }
@@ -280,6 +304,22 @@ export class PilotWorld implements World {
 
   proxyConfigs(namespace: string): readonly ProxyConfigConfig[] {
     return this.#proxyConfigs.get(namespace);
+  }
+
+  hasSecret(namespace: string, name: string): boolean {
+    return this.#credentials.has(namespace, name);
+  }
+
+  keyPair(namespace: string, name: string): KeyPair | undefined {
+    return this.#credentials.keyPair(namespace, name);
+  }
+
+  trustedCa(kind: 'Secret' | 'ConfigMap', namespace: string, name: string): TrustedCa | undefined {
+    return this.#credentials.trustedCa(kind, namespace, name);
+  }
+
+  mayReadSecrets(namespace: string, serviceAccount: string): boolean {
+    return this.#secrets.mayRead?.(namespace, serviceAccount) ?? true;
   }
 
   /** The status that each Ingress and Gateway API object of ours should have. Recorded. */

@@ -11,6 +11,7 @@ import type {
   VirtualServiceConfig,
 } from '../config/config.ts';
 import type { MeshConfig } from '../config/mesh-config.ts';
+import type { KeyPair, TrustedCa } from '../model/credential.ts';
 import type { Hostname } from '../model/hostname.ts';
 import type { NetworkGateway } from '../model/network.ts';
 import type { Endpoint, Service } from '../model/service.ts';
@@ -59,6 +60,8 @@ export interface World {
    * DestinationRules, sourceLabels of VirtualServices), sorted.
    */
   clientLabelNames(namespace: string): readonly string[];
+  /** Of these, the names of labels by which endpoints are compared with a proxy (failoverPriority and the like), sorted. */
+  placeLabelNames(): readonly string[];
 
   /**
    * VirtualServices bound to a gateway (`namespace/name`, or `mesh`), visible to `namespace`
@@ -77,6 +80,15 @@ export interface World {
   envoyFilters(namespace: string): readonly EnvoyFilterConfig[];
   /** ProxyConfigs of one namespace, oldest first. */
   proxyConfigs(namespace: string): readonly ProxyConfigConfig[];
+
+  /** Whether there is such a Secret, good or not. */
+  hasSecret(namespace: string, name: string): boolean;
+  /** The certificate and key of a Secret; undefined where there never were usable ones. */
+  keyPair(namespace: string, name: string): KeyPair | undefined;
+  /** The certificates of authorities in a Secret or ConfigMap; undefined where there never were usable ones. */
+  trustedCa(kind: 'Secret' | 'ConfigMap', namespace: string, name: string): TrustedCa | undefined;
+  /** Whether a service account may read the Secrets of its namespace. Not recorded: it does not change. */
+  mayReadSecrets(namespace: string, serviceAccount: string): boolean;
 
   /**
    * A value computed once and shared until something that it read changes. `key` names it: the same
