@@ -19,6 +19,8 @@ import { defaultRate } from '../xds/server/rate-limit.ts';
 import { originsIn } from './blame.ts';
 import { DebugServer } from './debug/debug-server.ts';
 import type { RejectedResources } from './delivery.ts';
+import { PushLog } from './distribution/push-log.ts';
+import { RevisionLedger } from './distribution/revisions.ts';
 import { LeftOutServers, leftOutServers } from './left-out-servers.ts';
 import { PilotMetrics } from './pilot-metrics.ts';
 import { ProxyConnection } from './proxy-connection.ts';
@@ -95,6 +97,8 @@ export class PilotServer implements Pilot {
   readonly resources: Resources;
   readonly metrics: PilotMetrics;
   readonly connections = new Set<ProxyConnection>();
+  readonly ledger: RevisionLedger;
+  readonly pushLog: PushLog;
   /** As istiod says it of itself: `ControlPlane.identifier`. */
   readonly identity: { readonly Component: string; readonly ID: string };
   grpcPort = 0;
@@ -114,6 +118,12 @@ export class PilotServer implements Pilot {
     this.options = options;
     this.clock = options.clock ?? systemClock;
     this.#logger = options.loggers.logger('ads');
+    this.ledger = new RevisionLedger(this.clock);
+    this.pushLog = new PushLog({
+      clock: this.clock,
+      logger: this.#logger,
+      services: () => this.world.services().length,
+    });
     this.identity = { Component: 'fairlead', ID: `fairlead.${hostname()}` };
     this.#versionInfo = this.#nextVersion();
     this.graph = new Graph({
@@ -150,7 +160,9 @@ export class PilotServer implements Pilot {
     this.#debounce = new Debounce({ clock: this.clock, push: (request) => this.#pushAll(request) });
     this.#ads = this.#createXdsServer(rate);
     this.#http = new DebugServer({ pilot: this, logger: options.loggers.logger('http') });
-    this.world.apply(options.store.all().map((after) => ({ key: keyOf(after), after })));
+    const present = options.store.all().map((after) => ({ key: keyOf(after), after }));
+    this.world.apply(present);
+    this.ledger.accept(present, true);
     this.#disposals.push(
       options.store.subscribe((changes) => this.#changed(changes)),
       () => this.#debounce.dispose(),
@@ -178,6 +190,7 @@ export class PilotServer implements Pilot {
 
   setMeshConfig(mesh: MeshConfig): void {
     this.world.setMeshConfig(mesh);
+    this.ledger.acceptMeshConfig();
     this.metrics.inboundUpdates.add(1, { type: 'config' });
     this.#debounce.add(this.#request('global', []));
   }
@@ -221,12 +234,17 @@ export class PilotServer implements Pilot {
           metrics: this.metrics,
           clock: this.clock,
           logger: this.#logger,
+          ledger: this.ledger,
+          pushLog: this.pushLog,
           versionInfo: () => this.#versionInfo,
           rejected: (from, rejected) => this.#rejected(from, rejected),
           failed: (at, error) => this.#failed(at, error),
           closed: (gone) => this.#disconnected(gone),
         });
         this.connections.add(connection);
+        const { podName, namespace } = connection.node;
+        const logged = { id: stream.id, name: `${podName}.${namespace}` };
+        this.pushLog.connected(logged, this.#versionInfo, this.ledger.latest);
         this.metrics.clients.add(1, { version: connection.node.istioVersion });
         this.#logger.info(`ADS: new connection ${stream.id} from ${stream.peer}`);
         if (connection.node.type === 'router') this.#tellLeftOut();
@@ -238,12 +256,14 @@ export class PilotServer implements Pilot {
   #disconnected(connection: ProxyConnection): void {
     this.connections.delete(connection);
     this.#queue.remove(connection);
+    this.pushLog.disconnected(connection.stream.id);
     this.metrics.clients.add(-1, { version: connection.node.istioVersion });
     this.#logger.info(`ADS: ${connection.stream.id} from ${connection.stream.peer} terminated`);
   }
 
   #changed(changes: readonly ConfigChange[]): void {
     const relevant = changes.filter(({ before, after }) => isWorldKind((after ?? before)?.kind ?? ''));
+    this.ledger.accept(changes, relevant.length > 0);
     if (relevant.length === 0) return;
     this.world.apply(relevant);
     let request: PushRequest | undefined;
@@ -271,7 +291,8 @@ export class PilotServer implements Pilot {
     const changed = [...request.configs].slice(0, 3).join(', ');
     const more = request.configs.size > 3 ? ` and ${request.configs.size - 3} more` : '';
     this.#logger.debug(`push ${this.#versionInfo} to ${this.connections.size} proxies: ${changed}${more}`);
-    for (const connection of this.connections) this.#queue.enqueue(connection, request);
+    const pushId = this.pushLog.begin(request, this.#versionInfo, this.ledger.latest);
+    for (const connection of this.connections) this.#queue.enqueue(connection, { ...request, pushId });
     this.#tellLeftOut();
   }
 
@@ -282,11 +303,12 @@ export class PilotServer implements Pilot {
   }
 
   #pushTo(connection: ProxyConnection, request: PushRequest): Promise<void> | void {
-    if (!request.isForced && !connection.isTouched()) return;
+    if (!request.isForced && !connection.isTouched()) return connection.passOver(request);
     this.metrics.queueTime.observe((this.clock.monotonicMs() - request.startMs) / 1000);
     try {
       return connection.push(request);
     } catch (error) {
+      this.pushLog.passed(connection.stream.id, request.pushId);
       this.#failed(connection, error);
     }
   }

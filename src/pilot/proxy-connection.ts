@@ -4,13 +4,18 @@ import type { Logger } from '../base/logger.ts';
 import type { Hold } from '../collections/index.ts';
 import type { ProxyNode } from '../model/proxy-node.ts';
 import type { ProxyScope } from '../translate/resource.ts';
+import type { OutgoingResource } from '../xds/server/dialect.ts';
 import type { XdsStream } from '../xds/server/stream.ts';
 import type { SubscriptionEvent } from '../xds/server/subscription.ts';
 import type { HeldResource, RejectedResources, StandingRefusal } from './delivery.ts';
 import { Delivery } from './delivery.ts';
+import type { ProxyView } from './distribution/proxy-distribution.ts';
+import { ProxyDistribution } from './distribution/proxy-distribution.ts';
+import type { PushLog } from './distribution/push-log.ts';
+import type { RevisionLedger } from './distribution/revisions.ts';
 import type { PilotMetrics } from './pilot-metrics.ts';
 import type { PushRequest } from './push-request.ts';
-import type { Encoded, NameSet, Resources, Snapshot, SnapshotKey } from './resources.ts';
+import type { NameSet, Resources, Snapshot, SnapshotKey } from './resources.ts';
 
 export interface ConnectionOptions {
   readonly stream: XdsStream;
@@ -19,6 +24,8 @@ export interface ConnectionOptions {
   readonly metrics: PilotMetrics;
   readonly clock: Clock;
   readonly logger: Logger;
+  readonly ledger: RevisionLedger;
+  readonly pushLog: PushLog;
   /** The version that responses carry now. */
   readonly versionInfo: () => string;
   readonly rejected: (connection: ProxyConnection, rejected: RejectedResources) => void;
@@ -38,6 +45,8 @@ const drainMs = 1000;
 export class ProxyConnection {
   readonly node: ProxyNode;
   readonly stream: XdsStream;
+  /** What the revisions changed for it. */
+  readonly distribution: ProxyDistribution;
   readonly #options: ConnectionOptions;
   readonly #delivery: Delivery;
   readonly #holds = new Map<string, Held>();
@@ -52,14 +61,20 @@ export class ProxyConnection {
     this.node = options.node;
     this.stream = options.stream;
     this.#scopeHold = options.resources.holdScope(options.node);
+    this.distribution = new ProxyDistribution({
+      clock: options.clock,
+      ledger: options.ledger,
+      view: this.#view(),
+    });
     this.#delivery = new Delivery({
       clock: options.clock,
       port: {
+        dialect: options.stream.dialect,
         subscriptions: options.stream.subscriptions,
         get busy() {
           return options.stream.busy;
         },
-        send: (typeUrl, resources) => this.#send(typeUrl, resources),
+        send: (typeUrl, resources, removed) => this.#send(typeUrl, resources, removed),
       },
       target: (typeUrl) => this.target(typeUrl),
       rejected: (rejected) => options.rejected(this, rejected),
@@ -76,8 +91,12 @@ export class ProxyConnection {
       this.#options.metrics.rejected(short, this.node.id, event.rejection.code);
     }
     if (!this.stream.subscriptions.has(typeUrl)) this.#letGo(typeUrl);
+    if (event.kind === 'ack') this.distribution.acked(typeUrl, this.#delivery.inFlight(typeUrl));
+    if (event.kind === 'nack') this.distribution.nacked(typeUrl);
     this.#delivery.received(typeUrl, event);
     this.#delivery.pump();
+    this.distribution.received(typeUrl);
+    if (this.#delivery.idle) this.#options.pushLog.answered(this.stream.id);
     if (this.#convergingSinceMs !== undefined && this.#delivery.idle) {
       const tookMs = this.#options.clock.monotonicMs() - this.#convergingSinceMs;
       this.#options.metrics.convergenceTime.observe(tookMs / 1000);
@@ -91,6 +110,12 @@ export class ProxyConnection {
     return !this.#options.resources.isFresh(this.node, keys);
   }
 
+  /** A push that is not for it: nothing that it depends on was touched. */
+  passOver(request: PushRequest): void {
+    this.distribution.lookedAt(false);
+    this.#options.pushLog.passed(this.stream.id, request.pushId);
+  }
+
   /** Whether it has answered everything that it should have by what is known now. */
   isSettled(): boolean {
     return !this.isTouched() && this.#delivery.idle;
@@ -98,7 +123,11 @@ export class ProxyConnection {
 
   /** Resolves when the proxy has read what was written, or after a while. */
   push(request: PushRequest): Promise<void> | void {
+    const { pushLog } = this.#options;
+    pushLog.reached(this.stream.id, request.pushId);
     this.#delivery.pump();
+    this.distribution.lookedAt(true);
+    pushLog.passed(this.stream.id, request.pushId);
     if (!this.#delivery.idle) this.#convergingSinceMs ??= request.startMs;
     if (!this.stream.busy) return;
     return new Promise((resolve) => {
@@ -126,6 +155,7 @@ export class ProxyConnection {
 
   /** What the proxy should have of a type that it is subscribed to. */
   target(typeUrl: string): Snapshot | undefined {
+    this.distribution.noteTarget();
     const scope = this.#scope();
     const subscription = this.stream.subscriptions.get(typeUrl);
     if (scope === undefined || subscription === undefined) return undefined;
@@ -182,14 +212,14 @@ export class ProxyConnection {
     held?.hold.release();
   }
 
-  #send(typeUrl: string, resources: readonly Encoded[]): string {
+  #send(typeUrl: string, resources: readonly OutgoingResource[], removed: readonly string[]): string {
     const { clock, metrics, versionInfo } = this.#options;
     const startMs = clock.monotonicMs();
     const nonce = this.stream.send({
       typeUrl,
       versionInfo: versionInfo(),
       resources,
-      removed: [],
+      removed,
     });
     const labels = { type: this.#shortName(typeUrl) };
     metrics.pushes.add(1, labels);
@@ -197,7 +227,30 @@ export class ProxyConnection {
     let bytes = 0;
     for (const { field } of resources) bytes += field.length;
     metrics.configBytes.observe(bytes, labels);
+    this.distribution.sent(typeUrl);
+    const type = this.#options.resources.shortName(typeUrl);
+    this.#options.pushLog.sent(this.stream.id, { type, resources: resources.length, bytes });
     return nonce;
+  }
+
+  #view(): ProxyView {
+    const { stream } = this;
+    const delivery = (): Delivery => this.#delivery;
+    return {
+      get busy() {
+        return stream.busy;
+      },
+      get idle() {
+        return delivery().idle;
+      },
+      subscriptions: stream.subscriptions,
+      target: (typeUrl) => this.target(typeUrl),
+      inUse: (typeUrl) => delivery().inUse(typeUrl),
+      inFlight: (typeUrl) => delivery().inFlight(typeUrl),
+      isIsolating: (typeUrl, name) => delivery().isIsolating(typeUrl, name),
+      held: () => delivery().held(),
+      refusals: () => delivery().refusals(),
+    };
   }
 
   #shortName(typeUrl: string): string {

@@ -13,6 +13,8 @@ export interface PushRequest {
   readonly isForced: boolean;
   /** Monotonic time of the first change. */
   readonly startMs: number;
+  /** Of the push log, once it is queued. */
+  readonly pushId?: number;
 }
 
 /** Both (B4.02): reasons add up, the earlier start counts. Either may be undefined. */
@@ -25,6 +27,7 @@ export function mergePushRequests(a: PushRequest | undefined, b: PushRequest): P
     configs: new Set([...a.configs, ...b.configs]),
     isForced: a.isForced || b.isForced,
     startMs: Math.min(a.startMs, b.startMs),
+    ...((b.pushId ?? a.pushId) === undefined ? {} : { pushId: Math.max(a.pushId ?? 0, b.pushId ?? 0) }),
   };
 }
 
