@@ -10,6 +10,7 @@ export function answerOnce(
   callback: sendUnaryData<Buffer>,
   onlyType: string | undefined,
   options: StreamOptions,
+  identities?: readonly string[],
 ): void {
   let isAnswered = false;
   const answer: sendUnaryData<Buffer> = (error, bytes) => {
@@ -19,6 +20,7 @@ export function answerOnce(
   };
   const wire = {
     peer: call.getPeer(),
+    identities,
     write: (bytes: Buffer, written: () => void) => {
       answer(null, bytes);
       written();

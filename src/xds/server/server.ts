@@ -7,11 +7,14 @@ import type {
   UntypedServiceImplementation,
   sendUnaryData,
 } from '@grpc/grpc-js';
+import type { Duplex } from 'node:stream';
 import { Server, ServerCredentials, logVerbosity, setLogVerbosity, status } from '@grpc/grpc-js';
 import type { Node } from '../../api/gen/envoy/config/core/v3/base_pb.js';
 import type { Clock } from '../../base/clock.ts';
 import type { Logger } from '../../base/logger.ts';
 import { RecentlyTold } from '../../base/recently-told.ts';
+import type { Authenticate } from './credentials.ts';
+import { credentialsOf } from './credentials.ts';
 import { delta } from './delta.ts';
 import type { Dialect } from './dialect.ts';
 import { answerOnce } from './fetch.ts';
@@ -26,6 +29,7 @@ import {
 import { RateLimit } from './rate-limit.ts';
 import { discoveryServices } from './services.ts';
 import { sotw } from './sotw.ts';
+import { StreamError } from './stream-error.ts';
 import type { StreamOptions, XdsStream, XdsStreamHandler } from './stream.ts';
 import { Stream, hostOf } from './stream.ts';
 
@@ -50,6 +54,8 @@ export interface XdsServerOptions {
   readonly streamsPerSecond: number;
   /** Unique within the process. Default: a random UUID. */
   readonly newId?: () => string;
+  /** Asked who speaks before anything of a call is read. Default: nobody is asked. */
+  readonly authenticate?: Authenticate;
 }
 
 // What goes wrong reaches us as an error and is told once, in our words.
@@ -64,11 +70,15 @@ const rawBytes = {
 };
 
 type StreamCall = ServerDuplexStream<Buffer, Buffer>;
+/** See Authenticate. */
+type Identities = readonly string[] | undefined;
 type AnyCall = StreamCall | ServerUnaryCall<Buffer, Buffer>;
 
 export class XdsServer {
   readonly #options: XdsServerOptions;
-  readonly #server: Server;
+  readonly #plain: Server;
+  /** The same, for connections through TLS. */
+  readonly #secure: Server;
   readonly #rateLimit: RateLimit;
   readonly #streams = new Set<Stream>();
   readonly #streamOptions: StreamOptions;
@@ -79,7 +89,7 @@ export class XdsServer {
     const { clock, logger, controlPlane, serves, connect, newId } = options;
     this.#options = options;
     this.#rateLimit = new RateLimit({ clock, perSecond: options.streamsPerSecond });
-    this.#server = new Server({
+    const channelOptions = {
       'grpc.max_receive_message_length': requestBytesMax,
       'grpc.max_send_message_length': -1,
       'grpc.max_concurrent_streams': concurrentStreamsMax,
@@ -92,7 +102,9 @@ export class XdsServer {
             'grpc.max_connection_age_ms': options.connectionAgeMsMax,
             'grpc.max_connection_age_grace_ms': options.connectionGraceMs ?? 10_000,
           }),
-    });
+    };
+    this.#plain = new Server(channelOptions);
+    this.#secure = new Server(channelOptions);
     this.#streamOptions = {
       clock,
       logger,
@@ -105,7 +117,8 @@ export class XdsServer {
       opened: (stream) => void this.#streams.add(stream),
       closed: (stream) => void this.#streams.delete(stream),
     };
-    this.#addDiscoveryServices();
+    this.#addDiscoveryServices(this.#plain, false);
+    this.#addDiscoveryServices(this.#secure, true);
   }
 
   /** Streams that have sent their first request. */
@@ -115,7 +128,15 @@ export class XdsServer {
 
   /** Serves something beside discovery on the same ports. Call before `listen`. */
   addService(service: ServiceDefinition, implementation: UntypedServiceImplementation): void {
-    this.#server.addService(service, implementation);
+    const { authenticate } = this.#options;
+    this.#plain.addService(service, authenticated(implementation, authenticate, false));
+    this.#secure.addService(service, authenticated(implementation, authenticate, true));
+  }
+
+  /** Gets connections for which TLS has been ended, by whom their clients' certificates were verified. */
+  secureConnections(): (socket: Duplex) => void {
+    const injector = this.#secure.createConnectionInjector(ServerCredentials.createInsecure());
+    return (socket) => injector.injectConnection(socket);
   }
 
   /**
@@ -127,7 +148,7 @@ export class XdsServer {
     credentials: ServerCredentials = ServerCredentials.createInsecure(),
   ): Promise<number> {
     return new Promise((resolve, reject) => {
-      this.#server.bindAsync(address, credentials, (error, port) => {
+      this.#plain.bindAsync(address, credentials, (error, port) => {
         if (error === null) resolve(port);
         else reject(error);
       });
@@ -138,33 +159,41 @@ export class XdsServer {
   async close(): Promise<void> {
     this.#rateLimit.dispose();
     for (const stream of this.#streams) stream.end(status.UNAVAILABLE, 'the control plane is shutting down');
-    await new Promise<void>((resolve) => {
-      const force = this.#options.clock.after(shutdownMs, () => this.#server.forceShutdown());
-      this.#server.tryShutdown(() => {
+    await Promise.all([this.#shutDown(this.#plain), this.#shutDown(this.#secure)]);
+  }
+
+  #shutDown(server: Server): Promise<void> {
+    return new Promise((resolve) => {
+      const force = this.#options.clock.after(shutdownMs, () => server.forceShutdown());
+      server.tryShutdown(() => {
         force.cancel();
         resolve();
       });
     });
   }
 
-  #addDiscoveryServices(): void {
+  #addDiscoveryServices(server: Server, isSecure: boolean): void {
     for (const { name, typeUrl, stream, delta: deltaMethod, fetch } of discoveryServices) {
       const both = { requestStream: true, responseStream: true, ...rawBytes };
       const once = { requestStream: false, responseStream: false, ...rawBytes };
-      this.#server.addService(
+      server.addService(
         {
           [stream]: { path: `/${name}/${stream}`, ...both },
           [deltaMethod]: { path: `/${name}/${deltaMethod}`, ...both },
           ...(fetch === undefined ? {} : { [fetch]: { path: `/${name}/${fetch}`, ...once } }),
         },
         {
-          [stream]: (call: StreamCall) => this.#accept(call, () => this.#start(call, sotw, typeUrl)),
-          [deltaMethod]: (call: StreamCall) => this.#accept(call, () => this.#start(call, delta, typeUrl)),
+          [stream]: (call: StreamCall) =>
+            this.#accept(call, isSecure, (names) => this.#start(call, sotw, typeUrl, names)),
+          [deltaMethod]: (call: StreamCall) =>
+            this.#accept(call, isSecure, (names) => this.#start(call, delta, typeUrl, names)),
           ...(fetch === undefined
             ? {}
             : {
                 [fetch]: (call: ServerUnaryCall<Buffer, Buffer>, callback: sendUnaryData<Buffer>) =>
-                  this.#accept(call, () => answerOnce(call, callback, typeUrl, this.#streamOptions)),
+                  this.#accept(call, isSecure, (names) =>
+                    answerOnce(call, callback, typeUrl, this.#streamOptions, names),
+                  ),
               }),
         },
       );
@@ -172,14 +201,15 @@ export class XdsServer {
   }
 
   /** Lets a call in, at its time; where it is refused its client is told why. */
-  #accept(call: AnyCall, start: () => void): void {
+  #accept(call: AnyCall, isSecure: boolean, start: (identities: Identities) => void): void {
     // Without a listener an error that comes while the stream waits would end the process.
     call.on('error', () => {});
     if (!this.#options.ready()) {
       fail(call, status.UNAVAILABLE, 'the control plane has not read its configuration yet; try again');
       return;
     }
-    if (this.#rateLimit.admit(start)) return;
+    const admit = (): void => void whenAuthenticated(call, this.#options.authenticate, isSecure, start);
+    if (this.#rateLimit.admit(admit)) return;
     const { streamsPerSecond, logger, clock } = this.#options;
     const peer = call.getPeer();
     const line = `xDS: ${peer} refused: more than ${streamsPerSecond} new streams/s`;
@@ -188,10 +218,11 @@ export class XdsServer {
     fail(call, status.RESOURCE_EXHAUSTED, `more than ${streamsPerSecond} new streams a second; try again`);
   }
 
-  #start(call: StreamCall, dialect: Dialect, onlyType: string | undefined): void {
+  #start(call: StreamCall, dialect: Dialect, onlyType: string | undefined, identities: Identities): void {
     if (call.cancelled || call.destroyed) return;
     const wire = {
       peer: call.getPeer(),
+      identities,
       write: (bytes: Buffer, written: () => void) => void call.write(bytes, written),
       pause: () => void call.pause(),
       resume: () => void call.resume(),
@@ -214,4 +245,45 @@ const shutdownMs = 1000;
 /** Ends a call with a status; what was written before still goes out. */
 function fail(call: AnyCall, code: status, details: string): void {
   call.emit('error', { code, details });
+}
+
+/** Runs `start` for whoever is let in; ends the call with the reason for all others. */
+async function whenAuthenticated(
+  call: AnyCall,
+  authenticate: Authenticate | undefined,
+  isSecure: boolean,
+  start: (identities: Identities) => void,
+): Promise<void> {
+  if (authenticate === undefined) {
+    start(undefined);
+    return;
+  }
+  let identities: Identities;
+  try {
+    identities = await authenticate(credentialsOf(call, isSecure));
+  } catch (error) {
+    if (error instanceof StreamError) fail(call, error.code, error.message);
+    else fail(call, status.INTERNAL, 'internal error of the control plane');
+    return;
+  }
+  if (!call.cancelled) start(identities);
+}
+
+/** The same methods, behind the question who calls. */
+function authenticated(
+  implementation: UntypedServiceImplementation,
+  authenticate: Authenticate | undefined,
+  isSecure: boolean,
+): UntypedServiceImplementation {
+  if (authenticate === undefined) return implementation;
+  return Object.fromEntries(
+    Object.entries(implementation).map(([name, method]) => [
+      name,
+      (call: AnyCall, ...rest: unknown[]) => {
+        call.on('error', () => {});
+        const start = (): void => void (method as (...args: unknown[]) => void)(call, ...rest);
+        void whenAuthenticated(call, authenticate, isSecure, start);
+      },
+    ]),
+  );
 }

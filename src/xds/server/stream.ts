@@ -24,6 +24,8 @@ export interface XdsStream {
   /** The node's id and a number that this server gives once. */
   readonly id: string;
   readonly peer: string;
+  /** Who the client has shown to be, by any of these names; undefined: nobody has asked. */
+  readonly identities: readonly string[] | undefined;
   readonly connectedAtMs: number;
   readonly dialect: Dialect['name'];
   /** The only type of the stream; undefined: all of them (ADS). */
@@ -50,6 +52,7 @@ export interface XdsStreamHandler {
 /** The call below a stream. */
 export interface Wire {
   readonly peer: string;
+  readonly identities?: readonly string[] | undefined;
   /** `written` is called when the connection has taken the bytes. */
   write(bytes: Buffer, written: () => void): void;
   /** Reads no more requests until `resume`. */
@@ -78,6 +81,7 @@ export interface StreamOptions {
 export class Stream implements XdsStream {
   id = '';
   readonly peer: string;
+  readonly identities: readonly string[] | undefined;
   readonly connectedAtMs: number;
   readonly dialect: Dialect['name'];
   readonly onlyType: string | undefined;
@@ -99,6 +103,7 @@ export class Stream implements XdsStream {
     this.onlyType = onlyType;
     this.#options = options;
     this.peer = wire.peer;
+    this.identities = wire.identities;
     this.connectedAtMs = options.clock.now();
     this.#silence = options.clock.after(firstRequestMs, () => {
       this.end(status.DEADLINE_EXCEEDED, `no request within ${firstRequestMs / 1000} s`);
