@@ -109,7 +109,8 @@ export function skipSettledIsolation(track: Track, target: Snapshot): void {
 export function skipSettledHolds(track: Track, target: Snapshot): void {
   for (const [name, { version }] of track.held) {
     const encoded = target.get(name);
-    if (encoded?.version !== version || isSameContent(encoded, track.inUse.get(name))) track.held.delete(name);
+    if (encoded?.version !== version || isSameContent(encoded, track.inUse.get(name)))
+      track.held.delete(name);
   }
 }
 

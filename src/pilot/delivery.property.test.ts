@@ -90,8 +90,8 @@ class Proxy {
   #check(type: Type, resources: readonly Encoded[]): void {
     const target = this.#bench.world.CDS;
     if (type === 'RDS' || type === 'LDS') {
-      for (const { name: user, field, facts } of resources) {
-        if (this.has[type].get(user)?.field === field) continue;
+      for (const { name: user, version: content, facts } of resources) {
+        if (this.has[type].get(user)?.version === content) continue;
         for (const cluster of facts.clusters) {
           if (!target.has(cluster)) continue;
           const had = this.has.CDS.get(cluster);
@@ -105,9 +105,9 @@ class Proxy {
     if (type === 'CDS') {
       const stay = new Set(resources.map((resource) => resource.name));
       for (const user of ['LDS', 'RDS'] as const) {
-        for (const [userName, { field, facts }] of this.has[user]) {
+        for (const [userName, { version: content, facts }] of this.has[user]) {
           // A user that goes on naming it in the world as it is now names a cluster that is gone: 503 is meant.
-          if (this.#bench.world[user].get(userName)?.field === field) continue;
+          if (this.#bench.world[user].get(userName)?.version === content) continue;
           for (const cluster of facts.clusters) {
             if (this.has.CDS.has(cluster))
               expect(stay.has(cluster), `${cluster} goes while ${userName} names it`).toBe(true);

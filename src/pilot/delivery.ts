@@ -3,41 +3,39 @@
 // Of each type one response is under way at a time; what changes meanwhile is merged. A listener or
 // route that names a new cluster waits until the proxy has that cluster and its endpoints, and a
 // cluster stays until no route in use names it. What a proxy refused is not sent again until it
-// changes; the others of its type go on.
+// changes; the others of its type go on. The dialects differ in what a response holds (response-plan.ts).
 import type { Clock, Timer } from '../base/clock.ts';
-import { typeUrls } from '../xds/types.ts';
+import type { Dialect, OutgoingResource } from '../xds/server/dialect.ts';
 import type { Subscription, SubscriptionEvent } from '../xds/server/subscription.ts';
-import { namesIn } from './blame.ts';
+import { typeUrls } from '../xds/types.ts';
+import type { RejectedResources } from './delivery-refusal.ts';
+import { refuse } from './delivery-refusal.ts';
 import type { Flight, Track } from './delivery-track.ts';
 import {
   addDue,
   emptySnapshot,
   isDue,
-  isFullSet,
-  isSame,
+  isRefused,
+  isolated,
   newTrack,
+  skipSettledHolds,
   skipSettledIsolation,
-  without,
 } from './delivery-track.ts';
+import { MakeBeforeBreak } from './make-before-break.ts';
 import type { Encoded, Snapshot } from './resources.ts';
+import type { ResponsePlan } from './response-plan.ts';
+import { isFullSet, planResponse } from './response-plan.ts';
+import { heldBefore, isUnknown } from './resumed.ts';
+
+export type { RejectedResources } from './delivery-refusal.ts';
 
 /** The stream below. */
 export interface DeliveryPort {
+  readonly dialect: Dialect['name'];
   readonly busy: boolean;
   readonly subscriptions: ReadonlyMap<string, Subscription>;
   /** Returns the nonce. */
-  send(typeUrl: string, resources: readonly Encoded[]): string;
-}
-
-export interface RejectedResources {
-  readonly typeUrl: string;
-  readonly resources: readonly Encoded[];
-  readonly message: string;
-  /**
-   * True: these are not sent again until they change. False: it is one of these; they are sent one by
-   * one now, to find it.
-   */
-  readonly isCertain: boolean;
+  send(typeUrl: string, resources: readonly OutgoingResource[], removed: readonly string[]): string;
 }
 
 /** A refusal that stands: the resource is still what the proxy refused. */
@@ -66,33 +64,35 @@ export interface HeldResource {
   readonly clusters: readonly string[];
 }
 
-/** The order of a push (B4.05). */
+/** The order of a push; other types follow in no fixed order (B4.05). */
 const deliveryOrder: readonly string[] = [
   typeUrls.cluster,
   typeUrls.endpoint,
   typeUrls.listener,
   typeUrls.route,
+  typeUrls.secret,
   typeUrls.extensionConfig,
 ];
 
 /** A response that is not answered within this is taken for accepted, as Istio takes every response. */
 const answerMs = 15_000;
-/** The longest that a resource waits for the clusters that it names; then it goes without them. */
-const holdMs = 5_000;
-/** Time for a proxy that has a new cluster to ask for its endpoints; one that does not ask does not wait for them. */
-const askMs = 1_000;
 
 export class Delivery {
   readonly #options: DeliveryOptions;
   readonly #tracks = new Map<string, Track>();
-  /** Clusters that came anew while the proxy already was subscribed to their endpoints. */
-  readonly #rewarming = new Set<string>();
-  #clustersAcceptedMs = 0;
+  readonly #order: MakeBeforeBreak;
   #wake: Timer | undefined;
   #wakeMs = Number.POSITIVE_INFINITY;
 
   constructor(options: DeliveryOptions) {
     this.#options = options;
+    this.#order = new MakeBeforeBreak({
+      tracks: this.#tracks,
+      subscriptions: options.port.subscriptions,
+      target: options.target,
+      nowMs: () => options.clock.monotonicMs(),
+      wakeAt: (ms) => this.#wakeAt(ms),
+    });
   }
 
   /** Takes a request's meaning in; call `pump` afterwards. */
@@ -100,7 +100,7 @@ export class Delivery {
     const track = this.#tracks.get(typeUrl);
     switch (event.kind) {
       case 'subscribe':
-        this.#tracks.set(typeUrl, newTrack(typeUrl, event.resumed, track));
+        this.#subscribed(typeUrl, event.resumed, event.versions);
         break;
       case 'unsubscribe':
         this.#tracks.delete(typeUrl);
@@ -109,16 +109,12 @@ export class Delivery {
         return;
       case 'change':
       case 'ack':
-        if (track === undefined) return;
-        if (event.kind === 'ack') this.#accepted(track);
-        if (event.all) track.due = 'all';
-        else addDue(track, event.added);
-        this.#prune(track);
-        break;
       case 'nack':
         if (track === undefined) return;
-        addDue(track, event.added);
-        this.#refused(track, event.rejection.message);
+        if (event.kind === 'ack') this.#accepted(track);
+        if (event.kind === 'nack') this.#refused(track, event.rejection.message);
+        if (event.all) track.due = 'all';
+        else addDue(track, event.added);
         this.#prune(track);
         if (!this.#options.port.subscriptions.has(typeUrl)) this.#tracks.delete(typeUrl);
         break;
@@ -128,11 +124,9 @@ export class Delivery {
 
   /** Sends what may be sent now. */
   pump(): void {
-    for (const typeUrl of deliveryOrder) {
-      const track = this.#tracks.get(typeUrl);
-      if (track === undefined) continue;
-      if (this.#options.port.busy) return;
-      this.#pumpType(track);
+    for (const typeUrl of deliveryOrder) if (!this.#pump(typeUrl)) return;
+    for (const typeUrl of this.#tracks.keys()) {
+      if (!deliveryOrder.includes(typeUrl) && !this.#pump(typeUrl)) return;
     }
   }
 
@@ -149,24 +143,29 @@ export class Delivery {
       [...held.keys()].map((name) => ({
         typeUrl,
         name,
-        clusters: this.#missingClusters(this.#options.target(typeUrl)?.get(name)),
+        clusters: this.#order.missingClusters(this.#options.target(typeUrl)?.get(name)),
       })),
     );
   }
 
   refusals(): readonly StandingRefusal[] {
     return [...this.#tracks.values()].flatMap(({ typeUrl, refused }) => {
+      if (refused.size === 0) return [];
       const target = this.#options.target(typeUrl);
-      return [...refused].flatMap(([name, { field, message, atMs }]) => {
+      return [...refused].flatMap(([name, { version, message, atMs }]) => {
         const resource = target?.get(name);
-        return resource?.field === field ? [{ typeUrl, resource, message, atMs }] : [];
+        return resource?.version === version ? [{ typeUrl, resource, message, atMs }] : [];
       });
     });
   }
 
-  /** What the proxy has accepted of a type on this stream. */
+  /** What the proxy has accepted of a type on this stream, or is known to hold from an earlier one. */
   inUse(typeUrl: string): Snapshot {
-    return this.#tracks.get(typeUrl)?.inUse ?? emptySnapshot;
+    const inUse = this.#tracks.get(typeUrl)?.inUse ?? emptySnapshot;
+    for (const encoded of inUse.values()) {
+      if (isUnknown(encoded)) return new Map([...inUse].filter(([, each]) => !isUnknown(each)));
+    }
+    return inUse;
   }
 
   /** The response of a type that is not answered yet. */
@@ -174,14 +173,64 @@ export class Delivery {
     return this.#tracks.get(typeUrl)?.flight;
   }
 
-  /** Whether a name is one of those that are sent one by one to find out which is refused. */
+  /** Whether a name is among those that are sent one by one to find out which of them is refused. */
   isIsolating(typeUrl: string, name: string): boolean {
-    return [...(this.#tracks.get(typeUrl)?.isolating ?? [])].includes(name);
+    return this.#tracks.get(typeUrl)?.isolating.has(name) === true;
+  }
+
+  /** Another stream of the same proxy was sent clusters anew: they wait for endpoints, which come on this one. */
+  warmEndpoints(names: readonly string[]): void {
+    const track = this.#tracks.get(typeUrls.endpoint);
+    const subscribed = this.#options.port.subscriptions.get(typeUrls.endpoint)?.names;
+    if (track === undefined || subscribed === undefined) return;
+    addDue(
+      track,
+      names.filter((name) => subscribed.has(name)),
+    );
+    track.settled = undefined;
   }
 
   close(): void {
     this.#wake?.cancel();
     this.#tracks.clear();
+  }
+
+  #subscribed(typeUrl: string, resumed: boolean, versions: ReadonlyMap<string, string> | undefined): void {
+    const track = newTrack({
+      typeUrl,
+      resumed,
+      versions,
+      before: this.#tracks.get(typeUrl),
+      nowMs: this.#options.clock.monotonicMs(),
+    });
+    this.#tracks.set(typeUrl, track);
+    if (track.versions === undefined) return;
+    // What the client holds and still should is not sent again; what it lacks of what it asks for is.
+    const { names, wildcard } = this.#options.port.subscriptions.get(typeUrl) ?? {
+      names: [],
+      wildcard: false,
+    };
+    track.due = new Set([...names].filter((name) => !track.versions?.has(name)));
+    if (!wildcard) {
+      const wanted = new Set(names);
+      track.versions = new Map([...track.versions].filter(([name]) => wanted.has(name)));
+    }
+    if (typeUrl === typeUrls.endpoint) {
+      const held = track.versions;
+      addDue(
+        track,
+        this.#order.takeUnasked().filter((name) => held.has(name)),
+      );
+    }
+  }
+
+  /** Returns false where nothing more can be sent now. */
+  #pump(typeUrl: string): boolean {
+    const track = this.#tracks.get(typeUrl);
+    if (track === undefined) return true;
+    if (this.#options.port.busy) return false;
+    this.#pumpType(track);
+    return true;
   }
 
   #pumpType(track: Track): void {
@@ -190,196 +239,66 @@ export class Delivery {
       if (nowMs - track.flight.atMs < answerMs) return;
       this.#accepted(track);
     }
-    const target = this.#options.target(track.typeUrl);
-    if (target === undefined || (target === track.settled && !isDue(track))) return;
+    const { typeUrl } = track;
+    const subscription = this.#options.port.subscriptions.get(typeUrl);
+    const target = this.#options.target(typeUrl);
+    if (subscription === undefined || target === undefined) return;
+    if (target === track.settled && !isDue(track)) return;
+    if (track.versions !== undefined) this.#resume(track, track.versions, target);
     skipSettledIsolation(track, target);
-    track.held.forEach((held, name) => {
-      if (target.get(name)?.field !== held.field) track.held.delete(name);
+    skipSettledHolds(track, target);
+    const plan = planResponse({
+      dialect: this.#options.port.dialect,
+      track,
+      subscription,
+      target,
+      mayGo: (encoded, old) => this.#mayGo(track, encoded, old),
+      lingering: (removed) => this.#order.lingering(track, removed),
     });
-    if (isFullSet(track.typeUrl)) this.#sendFullSet(track, target);
-    else this.#sendPart(track, target);
-    if (track.flight === undefined) track.settled = target;
+    if (plan !== undefined) this.#send(track, plan);
+    else track.settled = target;
   }
 
-  /** Clusters and listeners: a response is the whole set, and what is absent is deleted (B2.09). */
-  #sendFullSet(track: Track, target: Snapshot): void {
-    const chosen = new Map<string, Encoded>();
-    const changed: string[] = [];
-    let waits = false;
-    for (const [name, encoded] of target) {
-      const old = track.inUse.get(name);
-      const use = this.#choose(track, encoded, old);
-      if (use === undefined && track.refused.get(name)?.field === encoded.field && track.resumed) {
-        // Left out it would be deleted; as it is, the proxy refuses it again and keeps its own.
-        chosen.set(name, encoded);
-        continue;
-      }
-      if (use !== encoded && track.held.has(name)) waits = true;
-      if (use === undefined) continue;
-      chosen.set(name, use);
-      if (use.field !== old?.field) changed.push(name);
-    }
-    let removed = false;
-    let lingering: ReadonlySet<string> | undefined;
-    for (const [name, old] of track.inUse) {
-      if (target.has(name)) continue;
-      lingering ??= this.#lingeringClusters(track);
-      if (lingering.has(name)) chosen.set(name, old);
-      else removed = true;
-    }
-    if (!isDue(track) && changed.length === 0 && !removed) return;
-    // The first set of a stream must be whole: what it lacks the proxy would delete.
-    if (waits && !track.accepted) return;
-    const after = isSame(chosen, target) ? target : chosen;
-    if (track.typeUrl === typeUrls.cluster) this.#warmAgain(track, after, changed);
-    this.#send(track, [...after.values()], after, changed);
+  #resume(track: Track, versions: ReadonlyMap<string, string>, target: Snapshot): void {
+    const isEndpoints = track.typeUrl === typeUrls.endpoint;
+    track.inUse = heldBefore(versions, target, (encoded) =>
+      isEndpoints ? this.#order.endpointsVersion(encoded) : encoded.version,
+    );
+    track.versions = undefined;
+    track.accepted = true;
+    if (track.typeUrl === typeUrls.cluster) this.#order.clustersAccepted();
   }
 
-  /** Endpoints and routes: a response holds what changed, or was asked for. */
-  #sendPart(track: Track, target: Snapshot): void {
-    const part: Encoded[] = [];
-    const changed: string[] = [];
-    const remaining = new Set<string>();
-    let complete = true;
-    for (const [name, encoded] of target) {
-      const old = track.inUse.get(name);
-      const use = this.#choose(track, encoded, old);
-      if (use !== encoded) complete = false;
-      const due = track.due === 'all' || track.due.has(name);
-      if (use === undefined) {
-        if (due && track.held.has(name)) remaining.add(name);
-        continue;
-      }
-      if (use.field !== old?.field) changed.push(name);
-      else if (!due) continue;
-      part.push(use);
-    }
-    if (part.length === 0) {
-      // Nothing that was asked for exists (yet): an answer without it would say that it does not.
-      track.due = remaining;
-      return;
-    }
-    let after = target;
-    if (!complete) {
-      const merged = new Map(track.inUse);
-      for (const encoded of part) merged.set(encoded.name, encoded);
-      after = merged;
-    }
-    this.#send(track, part, after, changed);
-    track.due = remaining;
-  }
-
-  #send(track: Track, resources: readonly Encoded[], after: Snapshot, changed: readonly string[]): void {
-    const nonce = this.#options.port.send(track.typeUrl, resources);
-    track.due = new Set();
+  #send(track: Track, { resources, removed, after, changed, remaining }: ResponsePlan): void {
+    const { clock, port } = this.#options;
+    const { typeUrl } = track;
+    if (typeUrl === typeUrls.cluster) this.#order.clustersSent(track, after, changed);
+    const nonce = port.send(typeUrl, this.#outgoing(typeUrl, resources), removed);
+    track.due = new Set(remaining);
     track.settled = undefined;
-    track.flight = {
-      nonce,
-      after,
-      changed,
-      names: resources.map(({ name }) => name),
-      atMs: this.#options.clock.monotonicMs(),
-    };
+    const names = resources.map(({ name }) => name);
+    track.flight = { nonce, after, changed, names, atMs: clock.monotonicMs() };
     // Envoy does not answer a response of which it wants nothing any more.
     this.#wakeAt(track.flight.atMs + answerMs);
   }
 
-  /** Which version of a resource the proxy should have now; undefined: none yet. */
-  #choose(track: Track, encoded: Encoded, old: Encoded | undefined): Encoded | undefined {
-    const { name, field } = encoded;
-    if (old?.field === field) {
-      track.held.delete(name);
-      return encoded;
-    }
-    if (track.refused.get(name)?.field === field) return old;
-    if (track.isolating.length > 0 && track.isolating[0] !== name && track.isolating.includes(name)) {
-      return old;
-    }
-    if (track.typeUrl === typeUrls.endpoint) return this.#isLeaving(name) ? (old ?? encoded) : encoded;
-    if (track.typeUrl === typeUrls.cluster || !this.#mustWait(track, encoded)) {
-      track.held.delete(name);
-      return encoded;
-    }
-    return old;
-  }
-
-  #mustWait(track: Track, encoded: Encoded): boolean {
-    const missing = this.#missingClusters(encoded);
-    if (missing.length === 0) return false;
-    const nowMs = this.#options.clock.monotonicMs();
-    const waiting = track.held.get(encoded.name);
-    const sinceMs = waiting?.field === encoded.field ? waiting.sinceMs : nowMs;
-    track.held.set(encoded.name, { field: encoded.field, sinceMs });
-    if (nowMs - sinceMs < holdMs) {
-      this.#wakeAt(sinceMs + holdMs);
-      return true;
-    }
-    return false;
-  }
-
-  /** The clusters named that the proxy is to get and does not have yet, with endpoints. */
-  #missingClusters(encoded: Encoded | undefined): readonly string[] {
-    const track = this.#tracks.get(typeUrls.cluster);
-    if (track === undefined || encoded === undefined || encoded.facts.clusters.length === 0) return [];
-    const target = this.#options.target(typeUrls.cluster);
-    return encoded.facts.clusters.filter((name) => {
-      // Named, but in no configuration: a route to an unknown host answers 503 (NC), and should.
-      const wanted = target?.get(name);
-      if (wanted === undefined) return false;
-      const accepted = track.inUse.get(name);
-      // Refused: only what goes there fails. To hold the rest back would let one bad object stop the others.
-      if (accepted === undefined && track.refused.get(name)?.field === wanted.field) return false;
-      return accepted === undefined || !this.#hasEndpoints(accepted);
+  #outgoing(typeUrl: string, resources: readonly Encoded[]): readonly OutgoingResource[] {
+    if (this.#options.port.dialect === 'sotw' || typeUrl !== typeUrls.endpoint) return resources;
+    return resources.map((encoded) => {
+      const { name, field } = encoded;
+      return { name, field, version: this.#order.endpointsVersion(encoded) };
     });
   }
 
-  #hasEndpoints({ facts: { endpointsName } }: Encoded): boolean {
-    if (endpointsName === undefined) return true;
-    const { clock, port } = this.#options;
-    const endpoints = this.#tracks.get(typeUrls.endpoint);
-    if (endpoints?.inUse.has(endpointsName) === true) return !this.#rewarming.has(endpointsName);
-    if (port.subscriptions.get(typeUrls.endpoint)?.names.has(endpointsName) === true) return false;
-    const untilMs = this.#clustersAcceptedMs + askMs;
-    if (clock.monotonicMs() >= untilMs) return true;
-    this.#wakeAt(untilMs);
-    return false;
-  }
-
-  /** A cluster that goes stays while a route or listener in use names it, and an update of that is to come. */
-  #lingeringClusters(track: Track): ReadonlySet<string> {
-    const names = new Set<string>();
-    if (track.typeUrl !== typeUrls.cluster) return names;
-    for (const typeUrl of [typeUrls.listener, typeUrls.route]) {
-      const users = this.#tracks.get(typeUrl);
-      if (users === undefined) continue;
-      const target = this.#options.target(typeUrl);
-      for (const [user, encoded] of users.inUse) {
-        if (target?.get(user)?.field === encoded.field) continue;
-        for (const name of encoded.facts.clusters) names.add(name);
-      }
-    }
-    return names;
-  }
-
-  /** Endpoints of a cluster that lingers stay as they are: its service is gone, its traffic is not. */
-  #isLeaving(name: string): boolean {
-    const clusters = this.#tracks.get(typeUrls.cluster);
-    if (clusters?.inUse.has(name) !== true) return false;
-    return this.#options.target(typeUrls.cluster)?.has(name) === false;
-  }
-
-  /** A changed cluster warms, and waits for endpoints though it is subscribed to them (B3.06, T18). */
-  #warmAgain(track: Track, after: Snapshot, changed: readonly string[]): void {
-    const endpoints = this.#tracks.get(typeUrls.endpoint);
-    const names = this.#options.port.subscriptions.get(typeUrls.endpoint)?.names;
-    if (endpoints === undefined || names === undefined) return;
-    for (const name of changed) {
-      const endpointsName = after.get(name)?.facts.endpointsName;
-      if (endpointsName === undefined || !names.has(endpointsName)) continue;
-      addDue(endpoints, [endpointsName]);
-      if (!track.inUse.has(name)) this.#rewarming.add(endpointsName);
-    }
-    endpoints.settled = undefined;
+  /** Whether a resource that is new to the proxy may go out now. */
+  #mayGo(track: Track, encoded: Encoded, old: Encoded | undefined): boolean {
+    const { name } = encoded;
+    if (isRefused(track, encoded)) return false;
+    if (track.isolating.has(name) && isolated(track) !== name) return false;
+    if (track.typeUrl === typeUrls.endpoint) return old === undefined || !this.#order.isLeaving(name);
+    if (track.typeUrl !== typeUrls.cluster && this.#order.mustWait(track, encoded)) return false;
+    track.held.delete(name);
+    return true;
   }
 
   #accepted(track: Track): void {
@@ -388,50 +307,41 @@ export class Delivery {
     track.flight = undefined;
     track.inUse = flight.after;
     track.accepted = true;
-    if (track.isolating.length > 0) track.isolating = track.isolating.slice(1);
+    const head = isolated(track);
+    if (head !== undefined) track.isolating.delete(head);
     for (const name of flight.changed) track.refused.delete(name);
-    if (track.typeUrl === typeUrls.cluster) this.#clustersAcceptedMs = this.#options.clock.monotonicMs();
-    if (track.typeUrl === typeUrls.endpoint) for (const name of flight.names) this.#rewarming.delete(name);
+    if (track.typeUrl === typeUrls.cluster) this.#order.clustersAccepted();
+    if (track.typeUrl === typeUrls.endpoint) this.#order.endpointsAccepted(flight.names);
+    // In delta names may have gone while the response was on its way.
+    track.names = undefined;
+    this.#prune(track);
   }
 
   #refused(track: Track, message: string): void {
-    const { flight } = track;
-    if (flight === undefined) return;
-    track.flight = undefined;
-    const suspects = flight.changed.length > 0 ? flight.changed : flight.names;
-    const head = track.isolating[0];
-    let blamed = head !== undefined && suspects.includes(head) ? [head] : namesIn(message, suspects);
-    if (blamed.length === 0 && suspects.length === 1) blamed = suspects;
-    const unknownState = isFullSet(track.typeUrl) && track.resumed && !track.accepted;
-    if (blamed.length === 0 && unknownState) blamed = suspects;
-    if (blamed.length === 0) {
-      track.isolating = suspects;
-    } else {
-      if (head !== undefined) track.isolating = track.isolating.slice(1);
-      for (const name of blamed) {
-        const encoded = flight.after.get(name);
-        if (encoded === undefined) continue;
-        track.refused.set(name, { field: encoded.field, message, atMs: this.#options.clock.now() });
-      }
-      // A proxy applies what is good of a full set.
-      if (unknownState) track.inUse = without(flight.after, blamed);
-    }
-    const resources = (blamed.length > 0 ? blamed : suspects).flatMap((name) => flight.after.get(name) ?? []);
-    this.#options.rejected({ typeUrl: track.typeUrl, resources, message, isCertain: blamed.length > 0 });
+    const { clock, port, rejected } = this.#options;
+    const refusal = { message, atMs: clock.now(), isFullSet: isFullSet(port.dialect, track.typeUrl) };
+    const what = refuse(track, refusal);
+    if (what !== undefined) rejected(what);
   }
 
   /** Forgets what the proxy has of names that it does not ask for any more: it drops them. */
   #prune(track: Track): void {
     const subscription = this.#options.port.subscriptions.get(track.typeUrl);
-    if (subscription === undefined || isFullSet(track.typeUrl) || track.names === subscription.names) return;
-    track.names = subscription.names;
+    if (subscription === undefined || subscription.wildcard || track.names === subscription.names) return;
+    const { names } = subscription;
+    track.names = names;
     for (const name of track.inUse.keys()) {
-      if (subscription.names.has(name)) continue;
-      track.inUse = new Map([...track.inUse].filter(([each]) => subscription.names.has(each)));
+      if (names.has(name)) continue;
+      track.inUse = new Map([...track.inUse].filter(([each]) => names.has(each)));
       break;
     }
-    for (const name of track.held.keys()) if (!subscription.names.has(name)) track.held.delete(name);
-    for (const name of track.refused.keys()) if (!subscription.names.has(name)) track.refused.delete(name);
+    if (track.versions !== undefined) {
+      track.versions = new Map([...track.versions].filter(([name]) => names.has(name)));
+    }
+    for (const waiting of [track.held, track.refused]) {
+      for (const name of waiting.keys()) if (!names.has(name)) waiting.delete(name);
+    }
+    if (track.due !== 'all') for (const name of track.due) if (!names.has(name)) track.due.delete(name);
   }
 
   #unsettle(): void {

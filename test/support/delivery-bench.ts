@@ -47,11 +47,12 @@ export class DeliveryBench {
     this.delivery = new Delivery({
       clock: this.clock,
       port: {
+        dialect: 'sotw',
         subscriptions: this.subscriptions,
         get busy() {
           return isBusy();
         },
-        send: (typeUrl, resources) => this.#send(typeUrl, resources),
+        send: (typeUrl, resources) => this.#send(typeUrl, resources as readonly Encoded[]),
       },
       target: (typeUrl) => {
         this.onTarget();
@@ -73,7 +74,7 @@ export class DeliveryBench {
       this.world[type].set(name, {
         name,
         field: Buffer.from(content),
-        version: content,
+        version: `${content} ${clusters}`,
         facts: {
           clusters: clusters === '' ? [] : clusters.split(','),
           ...(content.includes('!eds') ? { endpointsName: name } : {}),

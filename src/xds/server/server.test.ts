@@ -130,7 +130,7 @@ describe('XdsServer', () => {
   test('XdsServer: types that are not served are passed over', async () => {
     const { port, sessions } = await serve();
     const a = client(port);
-    a.send({ ...ask, typeUrl: 'type.googleapis.com/istio.networking.nds.v1.NameTable' });
+    a.send({ ...ask, typeUrl: 'type.googleapis.com/google.protobuf.Empty' });
     a.send(ask);
     await waitFor('one', () => sessions[0]?.events.length === 1 || undefined);
     expect(sessions[0]?.stream.subscriptions.size).toBe(1);
