@@ -19,6 +19,11 @@ import { defaultRate } from '../xds/server/rate-limit.ts';
 import { originsIn } from './blame.ts';
 import { DebugServer } from './debug/debug-server.ts';
 import type { RejectedResources } from './delivery.ts';
+import { Gate } from './identity/gate.ts';
+import type { JwtRule } from './identity/jwt-rule.ts';
+import type { SecurePortOptions } from './identity/secure-port.ts';
+import { SecurePort } from './identity/secure-port.ts';
+import type { IssuedTokens } from './identity/token-authenticator.ts';
 import { PushLog } from './distribution/push-log.ts';
 import { RevisionLedger } from './distribution/revisions.ts';
 import { LeftOutServers, leftOutServers } from './left-out-servers.ts';
@@ -47,7 +52,7 @@ export interface PilotOptions {
   /** `address:port` of metrics and debug pages; port 0 takes a free one. */
   readonly httpAddress: string;
   /** Names of the flags, for messages about ports in use. */
-  readonly flags?: { readonly grpc: string; readonly http: string };
+  readonly flags?: { readonly grpc: string; readonly http: string; readonly secure?: string };
   /** Proxies are refused, and /ready answers 503, until this is true. Default: the store is complete. */
   readonly synced?: () => boolean;
   /** Whether the debug pages answer clients that are not on this machine. Default: no. */
@@ -56,6 +61,14 @@ export interface PilotOptions {
   readonly connectionAgeMsMax?: number;
   /** New streams a second, and pushes at a time. Default: Istio's formula. */
   readonly rate?: number;
+  /** The port through TLS, where proxies must show who they are; needs files. Default: it is not opened. */
+  readonly secure?: SecurePortOptions;
+  /** Whose tokens are believed beside client certificates. Default: nobody's. */
+  readonly jwtRule?: JwtRule;
+  /** Tokens of proxies that were started here. Default: there are none. */
+  readonly issuedTokens?: IssuedTokens;
+  /** Whether a service account may read the Secrets of its namespace. Default: each may (docs/decisions/0015). */
+  readonly mayReadSecrets?: (namespace: string, serviceAccount: string) => boolean;
   /** Default: none. */
   readonly features?: PilotFeatures;
   /** What is served; default: clusters, endpoints, listeners and routes. */
@@ -67,6 +80,8 @@ export interface PilotOptions {
 export interface Pilot {
   readonly grpcPort: number;
   readonly httpPort: number;
+  /** 0: it is not open. */
+  readonly securePort: number;
   /** Proxies connected now. */
   readonly connections: ReadonlySet<ProxyConnection>;
   setMeshConfig(mesh: MeshConfig): void;
@@ -103,9 +118,13 @@ export class PilotServer implements Pilot {
   readonly identity: { readonly Component: string; readonly ID: string };
   grpcPort = 0;
   httpPort = 0;
+  securePort = 0;
+  /** Who may speak. */
+  readonly gate: Gate;
   readonly #logger: Logger;
   readonly #ads: XdsServer;
   readonly #http: DebugServer;
+  #secure: SecurePort | undefined;
   readonly #debounce: Debounce;
   readonly #queue: PushQueue<ProxyConnection>;
   readonly #disposals: (() => void)[] = [];
@@ -140,7 +159,18 @@ export class PilotServer implements Pilot {
       conflicts: () => conflictCounts(this.world, this.connectedProxies()),
       leftOutServers: () => leftOutServers(this.world, this.connectedProxies('router')).length,
     });
-    this.world = new PilotWorld(this.graph, options.meshConfig ?? defaultMeshConfig, options.features);
+    this.world = new PilotWorld(this.graph, options.meshConfig ?? defaultMeshConfig, options.features, {
+      nowMs: () => this.clock.now(),
+      complain: (line) => this.#logger.warn(line),
+      ...(options.mayReadSecrets === undefined ? {} : { mayRead: options.mayReadSecrets }),
+    });
+    this.gate = new Gate({
+      clock: this.clock,
+      logger: this.#logger,
+      meshConfig: () => this.graph.untracked(() => this.world.meshConfig()),
+      jwtRule: options.jwtRule,
+      issuedTokens: options.issuedTokens,
+    });
     this.resources = new Resources({
       graph: this.graph,
       world: this.world,
@@ -183,9 +213,17 @@ export class PilotServer implements Pilot {
   }
 
   async listen(): Promise<void> {
-    const { grpcAddress, httpAddress, flags } = this.options;
+    const { grpcAddress, httpAddress, flags, secure } = this.options;
     this.grpcPort = await listenOn(grpcAddress, flags?.grpc, () => this.#ads.listen(grpcAddress));
     this.httpPort = await listenOn(httpAddress, flags?.http, () => this.#http.listen(httpAddress));
+    if (secure === undefined) return;
+    const port = new SecurePort(secure, {
+      clock: this.clock,
+      logger: this.#logger,
+      connected: this.#ads.secureConnections(),
+    });
+    this.#secure = port;
+    this.securePort = await listenOn(secure.address, flags?.secure, () => port.listen());
   }
 
   setMeshConfig(mesh: MeshConfig): void {
@@ -213,6 +251,7 @@ export class PilotServer implements Pilot {
   async close(): Promise<void> {
     for (const dispose of this.#disposals.splice(0)) dispose();
     await Promise.all([this.#ads.close(), this.#http.close()]);
+    this.#secure?.close();
   }
 
   #createXdsServer(rate: number): XdsServer {
@@ -221,15 +260,18 @@ export class PilotServer implements Pilot {
       logger: this.#logger,
       controlPlane: JSON.stringify({ ...this.identity, Info: { version: fairleadVersion } }),
       ready: () => this.synced,
+      authenticate: this.gate.authenticate,
       serves: (typeUrl) => this.resources.serves(typeUrl),
       streamsPerSecond: rate,
       ...(this.options.connectionAgeMsMax === undefined
         ? {}
         : { connectionAgeMsMax: this.options.connectionAgeMsMax }),
       connect: (stream, node) => {
+        const said = parseProxyNode(node);
+        const identity = this.gate.identityOf(stream.identities, said);
         const connection = new ProxyConnection({
           stream,
-          node: parseProxyNode(node),
+          node: identity === undefined ? said : { ...said, identity },
           resources: this.resources,
           metrics: this.metrics,
           clock: this.clock,

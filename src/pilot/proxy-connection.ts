@@ -4,9 +4,11 @@ import type { Logger } from '../base/logger.ts';
 import type { Hold } from '../collections/index.ts';
 import type { ProxyNode } from '../model/proxy-node.ts';
 import type { ProxyScope } from '../translate/resource.ts';
+import { identityScope } from '../translate/secret/identity-scope.ts';
 import type { OutgoingResource } from '../xds/server/dialect.ts';
 import type { XdsStream } from '../xds/server/stream.ts';
 import type { SubscriptionEvent } from '../xds/server/subscription.ts';
+import { typeUrls } from '../xds/types.ts';
 import type { HeldResource, RejectedResources, StandingRefusal } from './delivery.ts';
 import { Delivery } from './delivery.ts';
 import type { ProxyView } from './distribution/proxy-distribution.ts';
@@ -156,7 +158,7 @@ export class ProxyConnection {
   /** What the proxy should have of a type that it is subscribed to. */
   target(typeUrl: string): Snapshot | undefined {
     this.distribution.noteTarget();
-    const scope = this.#scope();
+    const scope = this.#scope(typeUrl);
     const subscription = this.stream.subscriptions.get(typeUrl);
     if (scope === undefined || subscription === undefined) return undefined;
     const names = subscription.wildcard ? undefined : this.#nameSet(subscription.names);
@@ -181,9 +183,10 @@ export class ProxyConnection {
     return this.#delivery.refusals();
   }
 
-  #scope(): ProxyScope | undefined {
+  #scope(typeUrl: string): ProxyScope | undefined {
     try {
-      return this.#options.resources.scope(this.node);
+      const scope = this.#options.resources.scope(this.node);
+      return typeUrl === typeUrls.secret ? identityScope(scope, this.node) : scope;
     } catch {
       // Reported by the engine.
       return undefined;
