@@ -5,8 +5,9 @@ import type { AddressInfo } from 'node:net';
 import type { Logger } from '../../base/logger.ts';
 import type { PilotServer } from '../pilot.ts';
 import { fairleadVersion } from '../../base/version.ts';
-import type { Answer, DebugPage } from './pages.ts';
-import { debugPages, json, plain } from './pages.ts';
+import type { Answer, DebugPage } from './answers.ts';
+import { json, plain } from './answers.ts';
+import { debugPages } from './pages.ts';
 
 export interface DebugServerOptions {
   readonly pilot: PilotServer;

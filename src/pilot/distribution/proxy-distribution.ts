@@ -6,7 +6,8 @@ import type { HeldResource, StandingRefusal } from '../delivery.ts';
 import type { Encoded, Snapshot } from '../resources.ts';
 import type { Revision, RevisionLedger } from './revisions.ts';
 import type { ChangedNames } from './snapshot-diff.ts';
-import { changedNames, isSameContent } from './snapshot-diff.ts';
+import { isSameContent } from '../snapshot-changes.ts';
+import { changedNames } from './snapshot-diff.ts';
 
 /** A response that is not answered. */
 export interface OpenResponse {
