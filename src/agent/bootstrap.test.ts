@@ -95,7 +95,7 @@ test('renderBootstrap: ports 15000, 15021 and 15090 on the pod address, ADS over
 test('renderBootstrap: our own proxy accepts it', () => {
   for (const node of [reviews, gateway]) {
     const options = readOptions(messageFromJson(BootstrapSchema, renderBootstrap({ node, discovery })));
-    expect(options.adsCluster).toBe('xds-grpc');
+    expect(options.ads?.cluster).toBe('xds-grpc');
     expect(options.admin).toEqual({ address: node.ipAddresses[0], port: 15000 });
   }
 });

@@ -12,8 +12,10 @@ import { createHttpConnectionManager } from '../../src/proxy/http/connection-man
 import type { OriginalDestination } from '../../src/proxy/listener/listener-filters.ts';
 import { localAddressAsDestination } from '../../src/proxy/listener/listener-filters.ts';
 import { RouteReader } from '../../src/proxy/router/read-routes.ts';
+import type { ProxyServerOptions } from '../../src/proxy/server/server.ts';
 import { ProxyServer } from '../../src/proxy/server/server.ts';
 import { createCluster } from '../../src/proxy/upstream/cluster.ts';
+import { silentTransport } from './played-transport.ts';
 
 export interface InProcessProxy {
   readonly server: ProxyServer;
@@ -27,6 +29,8 @@ export interface InProcessProxy {
 export interface InProcessOptions {
   readonly originalDestination?: OriginalDestination;
   readonly drainTimeMs?: number;
+  /** Default: control planes never answer. */
+  readonly createTransport?: ProxyServerOptions['createTransport'];
 }
 
 /** Resolves when connections are accepted. */
@@ -44,7 +48,7 @@ export async function startInProcess(
     hostname: 'test',
     environment: {},
     drainTimeMs: options.drainTimeMs ?? 45_000,
-    createTransport: () => ({ open: () => ({ send: () => {}, close: () => {} }) }),
+    createTransport: options.createTransport ?? (() => silentTransport),
     createCluster,
     createRouteReader: () => new RouteReader(),
     createHttpConnectionManager,
@@ -54,14 +58,16 @@ export async function startInProcess(
   return {
     server,
     listeners: (version, ...listeners) =>
-      server.listeners.onResponse(
-        listeners.map((json) => ({
+      server.listeners.onUpdate({
+        resources: listeners.map((json) => ({
           name: undefined,
+          version,
           typeUrl: typeUrlOf(ListenerSchema),
           bytes: toBinary(ListenerSchema, messageFromJson(ListenerSchema, json)),
         })),
-        version,
-      ),
+        removed: undefined,
+        versionInfo: version,
+      }),
     stat: (name) => {
       server.refreshGauges();
       return [...server.stats.counters(), ...server.stats.gauges()].find(({ id }) => id.name === name)?.value;

@@ -109,7 +109,7 @@ function dumpClusters(server: ProxyServer): ReturnType<typeof create<typeof Clus
     .filter((failure) => !known.has(failure.name))
     .map((failure) => ({ errorState: errorState(failure) }));
   return create(ClustersConfigDumpSchema, {
-    versionInfo: server.stats.scope('cluster_manager.cds').textReadout('version_text').value,
+    versionInfo: clusters.versionInfo,
     staticClusters: [...clusters.active(), ...clusters.warming()]
       .filter((entry) => entry.versionInfo === undefined)
       .map((entry) => ({ cluster: entry.resource, lastUpdated: timestampFromMs(entry.lastUpdatedMs) })),
@@ -137,7 +137,7 @@ function dumpListeners(server: ProxyServer): ReturnType<typeof create<typeof Lis
   }
   for (const failure of listeners.failed()) state(failure.name, 'errorState', errorState(failure));
   return create(ListenersConfigDumpSchema, {
-    versionInfo: server.stats.scope('listener_manager.lds').textReadout('version_text').value,
+    versionInfo: listeners.versionInfo,
     staticListeners: [...listeners.active(), ...listeners.warming()]
       .filter((listener) => !isDynamic(listener))
       .map((listener) => ({

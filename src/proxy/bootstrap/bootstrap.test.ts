@@ -6,6 +6,7 @@ import { readBootstrap } from './read-bootstrap.ts';
 const read = (text: string): ReturnType<typeof readBootstrap> => readBootstrap([{ name: 'b.yaml', text }]);
 
 const ads = `
+static_resources: { clusters: [{ name: xds, type: STATIC }] }
 dynamic_resources:
   cds_config: { ads: {}, resource_api_version: V3, initial_fetch_timeout: 0s }
   lds_config: { ads: {} }
@@ -82,39 +83,83 @@ describe('readBootstrap', () => {
 });
 
 describe('readOptions', () => {
-  test('ADS with its sources and metadata; the timeout is 15 s where none is given (partly D1.02, partly D1.05)', () => {
-    const options = readOptions(read(ads));
-    expect(options).toMatchObject({
-      adsCluster: 'xds',
-      adsMetadata: [['a', 'b']],
-      cds: { initialFetchTimeoutMs: 0 },
-      lds: { initialFetchTimeoutMs: 15_000 },
+  test('ADS with its sources and metadata; the timeout is 15 s where none is given (D1.02, partly D1.05)', () => {
+    expect(readOptions(read(ads))).toMatchObject({
+      ads: {
+        dialect: 'sotw',
+        cluster: 'xds',
+        metadata: [['a', 'b']],
+        authority: undefined,
+        backOff: { firstMs: 500, maxMs: 30_000 },
+      },
+      cds: { kind: 'ads', initialFetchTimeoutMs: 0 },
+      lds: { kind: 'ads', initialFetchTimeoutMs: 15_000 },
     });
+    expect(readOptions(read(ads.replace('api_type: GRPC', 'api_type: DELTA_GRPC'))).ads?.dialect).toBe(
+      'delta',
+    );
   });
 
-  test('what is not supported is refused with its path (partly D1.02)', () => {
+  test('a stream of its own for a type, and files (D1.02)', () => {
+    const own = read(`
+static_resources: { clusters: [{ name: xds }, { name: other }] }
+dynamic_resources:
+  cds_config: { api_config_source: { api_type: DELTA_GRPC, transport_api_version: V3, grpc_services: [{ envoy_grpc: { cluster_name: xds, authority: me, retry_policy: { retry_back_off: { base_interval: 1s } } } }] } }
+  lds_config: { path_config_source: { path: /dev/null, watched_directory: { path: /dev } } }
+`);
+    const options = readOptions(own);
+    expect(options).toMatchObject({
+      ads: undefined,
+      cds: {
+        kind: 'grpc',
+        server: {
+          dialect: 'delta',
+          cluster: 'xds',
+          authority: 'me',
+          backOff: { firstMs: 1000, maxMs: 30_000 },
+        },
+      },
+      lds: { kind: 'path', path: '/dev/null', watchedDirectory: '/dev' },
+    });
+    expect(options.sources.grpcClusters).toEqual(new Set(['xds']));
+  });
+
+  test('what is not supported is refused with its path (D1.02)', () => {
     const refused =
       (text: string): (() => unknown) =>
       () =>
         readOptions(read(text));
-    expect(refused(ads.replace('api_type: GRPC', 'api_type: DELTA_GRPC'))).toThrow(
-      'dynamic_resources.ads_config.api_type: DELTA_GRPC is not supported; use GRPC',
+    expect(refused(ads.replace('api_type: GRPC', 'api_type: AGGREGATED_GRPC'))).toThrow(
+      'dynamic_resources.ads_config.api_type: AGGREGATED_GRPC is not supported; use GRPC or DELTA_GRPC',
     );
     expect(
       refused(
         ads.replace('envoy_grpc: { cluster_name: xds }', 'google_grpc: { target_uri: x, stat_prefix: y }'),
       ),
     ).toThrow(/dynamic_resources\.ads_config\.grpc_services: exactly one service with envoy_grpc/);
+    expect(refused(ads.replace('name: xds, type: STATIC', 'name: xds, type: EDS'))).toThrow(
+      /dynamic_resources\.ads_config: names the cluster xds, which static_resources\.clusters does not have, or only as an EDS cluster/,
+    );
+    expect(refused(ads.replace('cluster_name: xds', 'cluster_name: xds, skip_envoy_headers: true'))).toThrow(
+      /dynamic_resources\.ads_config\.grpc_services\[0\]\.envoy_grpc\.skip_envoy_headers: is not supported/,
+    );
+    const backOff = 'cluster_name: xds, retry_policy: { retry_back_off: { base_interval: 0s } }';
+    expect(refused(ads.replace('cluster_name: xds', backOff))).toThrow(
+      /envoy_grpc\.retry_policy\.retry_back_off: base_interval must be 1 ms or more/,
+    );
     expect(
-      refused(
-        'dynamic_resources: { cds_config: { path_config_source: { path: /x, watched_directory: { path: /y } } } }',
-      ),
-    ).toThrow(/dynamic_resources\.cds_config\.path_config_source\.watched_directory: is not supported/);
+      refused('dynamic_resources: { cds_config: { path_config_source: { path: /no/such/file } } }'),
+    ).toThrow(/dynamic_resources\.cds_config\.path_config_source\.path: \/no\/such\/file does not exist/);
     expect(
       refused(
         'dynamic_resources: { cds_config: { api_config_source: { api_type: REST, cluster_names: [a] } } }',
       ),
-    ).toThrow(/dynamic_resources\.cds_config\.api_config_source: is not supported/);
+    ).toThrow(
+      /dynamic_resources\.cds_config\.api_config_source\.api_type: REST is not supported; use GRPC or DELTA_GRPC/,
+    );
+    expect(refused('dynamic_resources: { cds_config: {} }')).toThrow(
+      /dynamic_resources\.cds_config: names no source/,
+    );
     expect(refused('dynamic_resources: { cds_config: { ads: {} } }')).toThrow(
       /dynamic_resources\.cds_config\.ads: needs dynamic_resources\.ads_config/,
     );

@@ -1,5 +1,8 @@
 // The bootstrap as this proxy uses it: what it does not do is refused here, before anything starts.
-import type { Bootstrap } from '../../api/gen/envoy/config/bootstrap/v3/bootstrap_pb.js';
+import type {
+  Bootstrap,
+  Bootstrap_DynamicResources,
+} from '../../api/gen/envoy/config/bootstrap/v3/bootstrap_pb.js';
 import {
   AdminSchema,
   BootstrapSchema,
@@ -9,47 +12,29 @@ import {
   RuntimeLayerSchema,
 } from '../../api/gen/envoy/config/bootstrap/v3/bootstrap_pb.js';
 import type { Cluster } from '../../api/gen/envoy/config/cluster/v3/cluster_pb.js';
+import { Cluster_DiscoveryType } from '../../api/gen/envoy/config/cluster/v3/cluster_pb.js';
 import type { Node } from '../../api/gen/envoy/config/core/v3/base_pb.js';
-import type { ApiConfigSource, ConfigSource } from '../../api/gen/envoy/config/core/v3/config_source_pb.js';
-import {
-  ApiConfigSourceSchema,
-  ApiConfigSource_ApiType,
-  ApiVersion,
-  ConfigSourceSchema,
-  PathConfigSourceSchema,
-} from '../../api/gen/envoy/config/core/v3/config_source_pb.js';
+import type { ConfigSource as ConfigSourceMessage } from '../../api/gen/envoy/config/core/v3/config_source_pb.js';
 import type { Listener } from '../../api/gen/envoy/config/listener/v3/listener_pb.js';
 import type { StatsMatcher } from '../../api/gen/envoy/config/metrics/v3/stats_pb.js';
 import { StatsConfigSchema } from '../../api/gen/envoy/config/metrics/v3/stats_pb.js';
 import { ConfigError } from '../config-error.ts';
+import type { ConfigSource, GrpcServer, SourceContext } from '../config-source/config-source.ts';
+import { readConfigSource, readGrpcServer } from '../config-source/config-source.ts';
 import { compileStringMatcher } from '../matchers/text.ts';
-import { durationMs, refuseFields } from '../refuse-fields.ts';
-
-/** Envoy's default for `initial_fetch_timeout`. */
-export const defaultInitialFetchTimeoutMs = 15_000;
-
-/** A type of resource that stands in a file. */
-export interface FileSourceConfig {
-  readonly path: string;
-}
-
-/** A type of resource that comes over ADS. */
-export interface AdsSource {
-  /** 0: waits for ever. */
-  readonly initialFetchTimeoutMs: number;
-}
+import { refuseFields } from '../refuse-fields.ts';
 
 export interface ProxyOptions {
   readonly bootstrap: Bootstrap;
   readonly node: Node | undefined;
   readonly clusters: readonly Cluster[];
   readonly listeners: readonly Listener[];
-  /** The static cluster that ADS is reached through; undefined: no ADS. */
-  readonly adsCluster: string | undefined;
-  /** Metadata for the ADS stream. */
-  readonly adsMetadata: readonly (readonly [string, string])[];
-  readonly cds: AdsSource | FileSourceConfig | undefined;
-  readonly lds: AdsSource | FileSourceConfig | undefined;
+  /** Where ADS is to be had; undefined: no ADS. */
+  readonly ads: GrpcServer | undefined;
+  /** What config sources may refer to, here and in what they bring. */
+  readonly sources: SourceContext;
+  readonly cds: ConfigSource | undefined;
+  readonly lds: ConfigSource | undefined;
   readonly admin: { readonly address: string; readonly port: number } | undefined;
   /** Fixed tags of stats_config, added to every Prometheus line. */
   readonly fixedTags: readonly { readonly name: string; readonly value: string }[];
@@ -104,17 +89,12 @@ export function readOptions(bootstrap: Bootstrap): ProxyOptions {
       new Set(['lds_config', 'cds_config', 'ads_config']),
     );
   }
-  const ads = dynamicResources?.adsConfig;
-  const adsCluster = ads === undefined ? undefined : readAdsCluster(ads, 'dynamic_resources.ads_config');
   return {
     bootstrap,
     node: bootstrap.node,
     clusters: staticResources?.clusters ?? [],
     listeners: staticResources?.listeners ?? [],
-    adsCluster,
-    adsMetadata: (ads?.grpcServices[0]?.initialMetadata ?? []).map(({ key, value }) => [key, value] as const),
-    cds: readSource(dynamicResources?.cdsConfig, 'dynamic_resources.cds_config', adsCluster),
-    lds: readSource(dynamicResources?.ldsConfig, 'dynamic_resources.lds_config', adsCluster),
+    ...readDynamicResources(dynamicResources, staticResources?.clusters ?? []),
     admin: admin === undefined ? undefined : readAdmin(admin),
     fixedTags: readStatsConfig(bootstrap, withoutEffect),
     keepsStat: compileStatsMatcher(bootstrap.statsConfig?.statsMatcher),
@@ -122,68 +102,36 @@ export function readOptions(bootstrap: Bootstrap): ProxyOptions {
   };
 }
 
-function readAdsCluster(config: ApiConfigSource, path: string): string {
-  refuseFields(
-    ApiConfigSourceSchema,
-    config,
-    path,
-    new Set(['api_type', 'transport_api_version', 'grpc_services', 'set_node_on_first_message_only']),
-  );
-  if (config.apiType !== ApiConfigSource_ApiType.GRPC) {
-    throw new ConfigError(
-      `${path}.api_type`,
-      `${ApiConfigSource_ApiType[config.apiType]} is not supported; use GRPC`,
+function readDynamicResources(
+  resources: Bootstrap_DynamicResources | undefined,
+  clusters: readonly Cluster[],
+): Pick<ProxyOptions, 'ads' | 'sources' | 'cds' | 'lds'> {
+  const isEds = (cluster: Cluster): boolean =>
+    cluster.clusterDiscoveryType.case === 'type' &&
+    cluster.clusterDiscoveryType.value === Cluster_DiscoveryType.EDS;
+  const primaryClusters = new Set(clusters.filter((cluster) => !isEds(cluster)).map(({ name }) => name));
+  const { adsConfig, cdsConfig, ldsConfig } = resources ?? {};
+  const ads =
+    adsConfig === undefined
+      ? undefined
+      : readGrpcServer(adsConfig, 'dynamic_resources.ads_config', { primaryClusters });
+  const grpcClusters = new Set(ads === undefined ? [] : [ads.cluster]);
+  const sources: SourceContext = { hasAds: ads !== undefined, primaryClusters, grpcClusters };
+  const read = (source: ConfigSourceMessage | undefined, path: string): ConfigSource | undefined => {
+    if (source === undefined) return undefined;
+    const config = readConfigSource(source, path, sources);
+    if (config.kind === 'grpc') grpcClusters.add(config.server.cluster);
+    return config;
+  };
+  const cds = read(cdsConfig, 'dynamic_resources.cds_config');
+  const lds = read(ldsConfig, 'dynamic_resources.lds_config');
+  clusters.forEach((cluster, index) => {
+    read(
+      cluster.edsClusterConfig?.edsConfig,
+      `static_resources.clusters[${index}] (${cluster.name}): eds_cluster_config.eds_config`,
     );
-  }
-  if (config.transportApiVersion !== ApiVersion.V3) {
-    throw new ConfigError(
-      `${path}.transport_api_version`,
-      `${ApiVersion[config.transportApiVersion]} is not supported; use V3`,
-    );
-  }
-  const service = config.grpcServices[0];
-  if (config.grpcServices.length !== 1 || service?.targetSpecifier.case !== 'envoyGrpc') {
-    throw new ConfigError(`${path}.grpc_services`, 'exactly one service with envoy_grpc is supported');
-  }
-  return service.targetSpecifier.value.clusterName;
-}
-
-/** As `readAdsSource`, or a file. */
-function readSource(
-  source: ConfigSource | undefined,
-  path: string,
-  adsCluster: string | undefined,
-): AdsSource | FileSourceConfig | undefined {
-  const specifier = source?.configSourceSpecifier;
-  if (specifier?.case === 'path') return { path: specifier.value };
-  if (specifier?.case !== 'pathConfigSource') return readAdsSource(source, path, adsCluster);
-  refuseFields(PathConfigSourceSchema, specifier.value, `${path}.path_config_source`, new Set(['path']));
-  return { path: specifier.value.path };
-}
-
-/**
- * `source` must say `ads` (or `self`, which in a resource means the same). Undefined if there is none.
- * Throws ConfigError when it says something else, or when there is no `adsCluster`.
- */
-export function readAdsSource(
-  source: ConfigSource | undefined,
-  path: string,
-  adsCluster: string | undefined,
-): AdsSource | undefined {
-  if (source === undefined) return undefined;
-  refuseFields(
-    ConfigSourceSchema,
-    source,
-    path,
-    new Set(['ads', 'self', 'resource_api_version', 'initial_fetch_timeout']),
-  );
-  if (source.configSourceSpecifier.case === undefined) {
-    throw new ConfigError(path, 'names no source; use ads: {}');
-  }
-  if (adsCluster === undefined) {
-    throw new ConfigError(`${path}.ads`, 'needs dynamic_resources.ads_config in the bootstrap');
-  }
-  return { initialFetchTimeoutMs: durationMs(source.initialFetchTimeout, defaultInitialFetchTimeoutMs) };
+  });
+  return { ads, sources, cds, lds };
 }
 
 function readAdmin(admin: NonNullable<Bootstrap['admin']>): ProxyOptions['admin'] {

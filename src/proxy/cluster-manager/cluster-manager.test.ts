@@ -4,16 +4,13 @@ import type { JsonObject } from '@bufbuild/protobuf';
 import { AnySchema } from '@bufbuild/protobuf/wkt';
 import { describe, expect, test } from 'vitest';
 import { FakeClock } from '../../../test/support/fake-clock.ts';
+import { playSotw } from '../../../test/support/played-transport.ts';
 import { messageFromJson, typeUrlOf } from '../../api/any.ts';
 import { ClusterSchema } from '../../api/gen/envoy/config/cluster/v3/cluster_pb.js';
 import { ClusterLoadAssignmentSchema } from '../../api/gen/envoy/config/endpoint/v3/endpoint_pb.js';
-import type {
-  DiscoveryRequest,
-  DiscoveryResponse,
-} from '../../api/gen/envoy/service/discovery/v3/discovery_pb.js';
-import { DiscoveryResponseSchema } from '../../api/gen/envoy/service/discovery/v3/discovery_pb.js';
 import { silentLogger } from '../../base/logger.ts';
-import { AdsClient } from '../../xds/client/ads-client.ts';
+import { defaultBackOff } from '../../xds/client/xds-client.ts';
+import { SubscriptionFactory } from '../config-source/subscription-factory.ts';
 import { StatsStore } from '../stats/stats.ts';
 import { createCluster } from '../upstream/cluster.ts';
 import { ClusterManager } from './cluster-manager.ts';
@@ -43,36 +40,33 @@ function setUp() {
       },
     },
     eds: subscriptions,
-    adsCluster: 'xds',
+    sources: { hasAds: true, primaryClusters: new Set(), grpcClusters: new Set(['xds']) },
     createCluster,
   });
-  const sent: DiscoveryRequest[] = [];
-  let respond: (response: DiscoveryResponse) => void = () => {};
-  const client = new AdsClient({
-    transport: {
-      open: (handlers) => {
-        respond = (response) => handlers.onResponse(response);
-        return { send: (request) => void sent.push(request), close: () => {} };
-      },
-    },
+  const { transport, streams } = playSotw();
+  const factory = new SubscriptionFactory({
+    ads: { dialect: 'sotw', cluster: 'xds', metadata: [], authority: undefined, backOff: defaultBackOff },
     node: undefined,
     clock,
     random: () => 0.5,
     logger: silentLogger,
+    stats: stats.root,
+    createTransport: () => transport,
+    pickAddress: () => undefined,
   });
-  client.subscribe(cds, true, clusters);
-  subscriptions.attach(client);
-  client.start();
+  factory.subscribeAds(cds, true, clusters);
+  subscriptions.start(factory);
+  factory.start();
+  const stream = streams[0]!;
+  const { sent } = stream;
   let nonce = 0;
   const push = (typeUrl: string, version: string, values: readonly Uint8Array[]): void =>
-    respond(
-      create(DiscoveryResponseSchema, {
-        typeUrl,
-        versionInfo: version,
-        nonce: String(++nonce),
-        resources: values.map((value) => create(AnySchema, { typeUrl, value })),
-      }),
-    );
+    stream.respond({
+      typeUrl,
+      versionInfo: version,
+      nonce: String(++nonce),
+      resources: values.map((value) => create(AnySchema, { typeUrl, value })),
+    });
   return {
     clock,
     stats,
@@ -436,10 +430,11 @@ describe('ClusterManager: what is refused', () => {
 
   test('garbage instead of a Cluster is a NACK, not a crash (traps row 17)', () => {
     const { clusters } = setUp();
-    const errors = clusters.onResponse(
-      [{ name: 'x', typeUrl: cds, bytes: new Uint8Array([255, 255, 255]) }],
-      'v1',
-    );
+    const errors = clusters.onUpdate({
+      resources: [{ name: 'x', version: 'v1', typeUrl: cds, bytes: new Uint8Array([255, 255, 255]) }],
+      removed: undefined,
+      versionInfo: 'v1',
+    });
     expect(errors).toHaveLength(1);
     expect(errors[0]).toMatch(/^Cluster x: /);
   });

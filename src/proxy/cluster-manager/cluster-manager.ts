@@ -10,9 +10,10 @@ import { create } from '@bufbuild/protobuf';
 import { typeUrlOf } from '../../api/any.ts';
 import type { Cluster } from '../../api/gen/envoy/config/cluster/v3/cluster_pb.js';
 import { ClusterSchema } from '../../api/gen/envoy/config/cluster/v3/cluster_pb.js';
-import type { ReceivedResource, ResourceConsumer } from '../../xds/client/ads-client.ts';
-import { peekName } from '../../xds/client/ads-client.ts';
+import type { ReceivedResource, ResourceConsumer, ResourceUpdate } from '../../xds/client/resource.ts';
+import { ownBytes, peekName } from '../../xds/client/resource.ts';
 import { ConfigError } from '../config-error.ts';
+import type { SourceContext } from '../config-source/config-source.ts';
 import type { StatsStore } from '../stats/stats.ts';
 import type { ClusterContext, ClusterLookup, UpstreamCluster } from '../upstream/cluster.ts';
 import type { Discovery } from './discovery.ts';
@@ -48,8 +49,7 @@ export interface ClusterManagerOptions {
   readonly stats: StatsStore;
   readonly resolver: DnsResolver;
   readonly eds: EdsSubscriptions;
-  /** The cluster that ADS goes through, where there is ADS. */
-  readonly adsCluster: string | undefined;
+  readonly sources: SourceContext;
   /** Makes the data path's part of a cluster; throws ConfigError. */
   readonly createCluster: (config: Cluster, context: ClusterContext) => UpstreamCluster;
 }
@@ -74,6 +74,7 @@ export class ClusterManager implements ClusterLookup, ResourceConsumer {
   readonly #waiting: { readonly isOver: () => boolean; readonly done: () => void }[] = [];
   /** Static clusters whose discovery starts with xDS. */
   #secondary: Running[] = [];
+  #versionInfo = '';
 
   constructor(options: ClusterManagerOptions) {
     this.#options = options;
@@ -126,22 +127,26 @@ export class ClusterManager implements ClusterLookup, ResourceConsumer {
     this.#await(() => this.#warming.size === 0, done);
   }
 
-  /** CDS: the whole set. What is good of it is applied; what is bad is named in the result. */
-  onResponse(resources: readonly ReceivedResource[], versionInfo: string): readonly string[] {
+  /** Of the last response that changed something. */
+  get versionInfo(): string {
+    return this.#versionInfo;
+  }
+
+  /** CDS. What is good of it is applied; what is bad is named in the result. */
+  onUpdate({ resources, removed, versionInfo }: ResourceUpdate): readonly string[] {
     const { eds, logger } = this.#options;
     const errors: string[] = [];
     const named = new Set<string>();
     const counts = { applied: 0, removed: 0 };
     eds.pause();
     try {
-      for (const resource of resources) this.#applyOne(resource, versionInfo, named, errors, counts);
-      for (const name of [...this.#active.keys(), ...this.#warming.keys()]) {
-        if (!named.has(name) && this.#remove(name)) counts.removed++;
-      }
-      for (const name of this.#failed.keys()) if (!named.has(name)) this.#failed.delete(name);
+      for (const resource of resources) this.#applyOne(resource, named, errors, counts);
+      const gone = removed ?? this.#names().filter((name) => !named.has(name));
+      for (const name of gone) if (this.#remove(name)) counts.removed++;
     } finally {
       eds.resume();
     }
+    if (counts.applied > 0 || counts.removed > 0) this.#versionInfo = versionInfo;
     this.#countClusters();
     logger.info(
       `cds: ${resources.length} clusters, ${counts.applied} added or changed, ${counts.removed} removed, ${errors.length} rejected`,
@@ -175,24 +180,25 @@ export class ClusterManager implements ClusterLookup, ResourceConsumer {
 
   #applyOne(
     resource: ReceivedResource,
-    versionInfo: string,
     named: Set<string>,
     errors: string[],
     counts: { applied: number },
   ): void {
     let name = peekName(resource.bytes) ?? resource.name ?? '';
+    let { bytes } = resource;
     if (!named.has(name) && this.#isUnchanged(name, resource.bytes)) {
       named.add(name);
       this.#failed.delete(name);
       return;
     }
     try {
-      const config = fromBinary(ClusterSchema, resource.bytes);
+      bytes = ownBytes(resource.bytes);
+      const config = fromBinary(ClusterSchema, bytes);
       name = config.name;
       if (name === '') throw new ConfigError('name', 'is required');
       if (named.has(name)) throw new ConfigError('name', `duplicate cluster ${name} found`);
       named.add(name);
-      if (this.#apply(config, resource.bytes, versionInfo)) counts.applied++;
+      if (this.#apply(config, bytes, resource.version)) counts.applied++;
       this.#failed.delete(name);
     } catch (error) {
       const details = (error as Error).message;
@@ -201,8 +207,8 @@ export class ClusterManager implements ClusterLookup, ResourceConsumer {
       errors.push(`Cluster ${name}: ${details}`);
       this.#failed.set(name, {
         name,
-        resource: toAny(resource.bytes),
-        versionInfo,
+        resource: toAny(bytes),
+        versionInfo: resource.version,
         lastAttemptMs: this.#options.clock.now(),
         details,
       });
@@ -247,7 +253,7 @@ export class ClusterManager implements ClusterLookup, ResourceConsumer {
   }
 
   #make(config: Cluster, bytes: Uint8Array, versionInfo: string | undefined): Running {
-    const { clock, random, logger, stats, resolver, eds, adsCluster, createCluster } = this.#options;
+    const { clock, random, logger, stats, resolver, eds, sources, createCluster } = this.#options;
     const checkTransportSocket = compileTransportSockets(config);
     const scope = stats
       .scope('cluster')
@@ -260,16 +266,19 @@ export class ClusterManager implements ClusterLookup, ResourceConsumer {
       logger,
       resolver,
       eds,
-      adsCluster,
+      sources,
       stats: scope,
       checkTransportSocket,
     });
-    const upstream = createCluster(dataPathConfig(config, config.name === adsCluster), {
-      clock,
-      random,
-      logger,
-      stats: scope,
-    });
+    const upstream = createCluster(
+      dataPathConfig(config, versionInfo === undefined && sources.grpcClusters.has(config.name)),
+      {
+        clock,
+        random,
+        logger,
+        stats: scope,
+      },
+    );
     return {
       name: config.name,
       config,
@@ -302,7 +311,13 @@ export class ClusterManager implements ClusterLookup, ResourceConsumer {
     this.#checkWaiting();
   }
 
+  /** All that CDS has ever said of a name: what is in force, what warms, what was refused. */
+  #names(): readonly string[] {
+    return [...new Set([...this.#active.keys(), ...this.#warming.keys(), ...this.#failed.keys()])];
+  }
+
   #remove(name: string): boolean {
+    this.#failed.delete(name);
     const active = this.#active.get(name);
     const warming = this.#warming.get(name);
     if ((active ?? warming)?.versionInfo === undefined) return false;
@@ -349,13 +364,13 @@ export class ClusterManager implements ClusterLookup, ResourceConsumer {
 }
 
 /**
- * What the data path decides by. Transport sockets are decided here; ADS always speaks gRPC through a client of
+ * What the data path decides by. Transport sockets are decided here; xDS always speaks gRPC through a client of
  * its own, so that it does not matter whether the data path could speak HTTP/2.
  */
-function dataPathConfig(config: Cluster, isAdsCluster: boolean): Cluster {
+function dataPathConfig(config: Cluster, isGrpcCluster: boolean): Cluster {
   const data: Cluster = { ...config, transportSocketMatches: [] };
   delete data.transportSocket;
-  if (isAdsCluster) {
+  if (isGrpcCluster) {
     delete data.http2ProtocolOptions;
     data.typedExtensionProtocolOptions = {};
   }

@@ -9,14 +9,15 @@ import {
   Cluster_DnsLookupFamily,
   Cluster_EdsClusterConfigSchema,
 } from '../../api/gen/envoy/config/cluster/v3/cluster_pb.js';
-import { readAdsSource } from '../bootstrap/options.ts';
+import { readConfigSource } from '../config-source/config-source.ts';
+import type { SourceContext } from '../config-source/config-source.ts';
 import { ConfigError } from '../config-error.ts';
 import { socketAddress } from '../io/socket-address.ts';
 import { durationMs, refuseFields } from '../refuse-fields.ts';
 import type { StatsScope } from '../stats/stats.ts';
 import type { EndpointUpdate } from '../upstream/host.ts';
 import type { DnsFamily, DnsResolver } from './dns.ts';
-import type { EdsSubscriptions } from './eds.ts';
+import type { EdsSubscriptions, EdsWatch } from './eds.ts';
 import type { Assignment, EndpointTarget } from './endpoints.ts';
 import { fixedEndpoints, readAssignment } from './endpoints.ts';
 import type { TransportSocketCheck } from './transport-socket.ts';
@@ -37,7 +38,7 @@ export interface DiscoveryContext {
   readonly logger: Logger;
   readonly resolver: DnsResolver;
   readonly eds: EdsSubscriptions;
-  readonly adsCluster: string | undefined;
+  readonly sources: SourceContext;
   /** `cluster.<name>.` */
   readonly stats: StatsScope;
   readonly checkTransportSocket: TransportSocketCheck;
@@ -100,10 +101,10 @@ function edsDiscovery(config: Cluster, context: DiscoveryContext): Discovery {
     'eds_cluster_config',
     new Set(['eds_config', 'service_name']),
   );
-  const source = readAdsSource(edsConfig.edsConfig, 'eds_cluster_config.eds_config', context.adsCluster);
+  const source = readConfigSource(edsConfig.edsConfig, 'eds_cluster_config.eds_config', context.sources);
   const serviceName = edsConfig.serviceName === '' ? config.name : edsConfig.serviceName;
   const noRebuild = stats.counter('update_no_rebuild');
-  let unwatch = (): void => {};
+  let watch: EdsWatch | undefined;
   let timer: Timer | undefined;
   return {
     needsXds: true,
@@ -115,14 +116,13 @@ function edsDiscovery(config: Cluster, context: DiscoveryContext): Discovery {
         timer?.cancel();
         onReady();
       };
-      const timeoutMs = source?.initialFetchTimeoutMs ?? 0;
-      if (timeoutMs > 0) {
-        timer = clock.after(timeoutMs, () => {
-          stats.counter('init_fetch_timeout').inc();
+      if (source.initialFetchTimeoutMs > 0) {
+        timer = clock.after(source.initialFetchTimeoutMs, () => {
+          watch?.timedOut();
           ready();
         });
       }
-      unwatch = eds.watch(serviceName, {
+      watch = eds.watch(source, serviceName, {
         stats,
         onAssignment: (message) => {
           const assignment = readAssignment(message, '', checkTransportSocket);
@@ -130,11 +130,12 @@ function edsDiscovery(config: Cluster, context: DiscoveryContext): Discovery {
           ready();
         },
         onUnchanged: () => noRebuild.inc(),
+        onMissing: ready,
       });
     },
     stop: () => {
       timer?.cancel();
-      unwatch();
+      watch?.stop();
     },
   };
 }

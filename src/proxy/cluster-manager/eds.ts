@@ -1,16 +1,15 @@
-// The EDS subscription: which cluster waits for which ClusterLoadAssignment, and the last one of each.
+// The EDS subscriptions: which cluster waits for which ClusterLoadAssignment, and the last one of each.
 import type { Clock } from '../../base/clock.ts';
 import { fromBinary } from '@bufbuild/protobuf';
 import { typeUrlOf } from '../../api/any.ts';
 import type { ClusterLoadAssignment } from '../../api/gen/envoy/config/endpoint/v3/endpoint_pb.js';
 import { ClusterLoadAssignmentSchema } from '../../api/gen/envoy/config/endpoint/v3/endpoint_pb.js';
-import type {
-  AdsClient,
-  AdsSubscription,
-  ReceivedResource,
-  ResourceConsumer,
-} from '../../xds/client/ads-client.ts';
-import { peekName } from '../../xds/client/ads-client.ts';
+import type { ResourceConsumer } from '../../xds/client/resource.ts';
+import type { ConfigSource } from '../config-source/config-source.ts';
+import type { NamedResource } from '../config-source/named-subscriptions.ts';
+import { NamedSubscriptions, resourceKey } from '../config-source/named-subscriptions.ts';
+import type { SubscriptionFactory } from '../config-source/subscription-factory.ts';
+import { SubscriptionStats } from '../config-source/subscription-stats.ts';
 import type { StatsScope } from '../stats/stats.ts';
 
 export interface EdsWatcher {
@@ -20,114 +19,143 @@ export interface EdsWatcher {
   onAssignment(assignment: ClusterLoadAssignment): void;
   /** The same bytes came again. */
   onUnchanged(): void;
-}
-
-interface Watched {
-  readonly watchers: Set<EdsWatcher>;
-  accepted: ReceivedAssignment | undefined;
+  /** There is none, or none that could be taken: whoever waits for the first goes on without, as in Envoy. */
+  onMissing(): void;
 }
 
 /** For `/config_dump?include_eds`. */
 export interface ReceivedAssignment {
   readonly message: ClusterLoadAssignment;
-  readonly bytes: Uint8Array;
   readonly versionInfo: string;
   readonly lastUpdatedMs: number;
 }
 
-export class EdsSubscriptions implements ResourceConsumer {
+/** A watch that runs. */
+export interface EdsWatch {
+  /** Counts that its first answer did not come in time. */
+  timedOut(): void;
+  stop(): void;
+}
+
+export class EdsSubscriptions {
   readonly #clock: Clock;
-  readonly #watched = new Map<string, Watched>();
-  #subscription: AdsSubscription | undefined;
+  readonly #subscriptions = new NamedSubscriptions(typeUrlOf(ClusterLoadAssignmentSchema));
+  readonly #watched = new Map<string, WatchedAssignment>();
 
   constructor(clock: Clock) {
     this.#clock = clock;
   }
 
-  /** Subscribes at `client`; what is watched already is asked for. */
-  attach(client: AdsClient): void {
-    this.#subscription = client.subscribe(typeUrlOf(ClusterLoadAssignmentSchema), false, this);
-    this.#announce();
+  /** Subscribes; what is watched already is asked for. */
+  start(factory: SubscriptionFactory): void {
+    this.#subscriptions.start(factory);
   }
 
   /** While CDS is applied: the names change many times, the server hears of them once. */
   pause(): void {
-    this.#subscription?.pause();
+    this.#subscriptions.pause();
   }
 
   resume(): void {
-    this.#subscription?.resume();
+    this.#subscriptions.resume();
+  }
+
+  /** Takes what comes over ADS; for tests that play the server. */
+  get adsConsumer(): ResourceConsumer {
+    return this.#subscriptions.adsConsumer;
   }
 
   /**
    * Calls `watcher` with each assignment of that name; at once with the last one, if there is one: a
-   * server need not send again what has not changed. Returns the function that ends it.
+   * server need not send again what has not changed.
    */
-  watch(serviceName: string, watcher: EdsWatcher): () => void {
-    let watched = this.#watched.get(serviceName);
-    if (watched === undefined) {
-      watched = { watchers: new Set(), accepted: undefined };
-      this.#watched.set(serviceName, watched);
-      this.#announce();
-    }
-    watched.watchers.add(watcher);
-    watcher.stats.counter('update_attempt').inc();
-    if (watched.accepted !== undefined) watcher.onAssignment(watched.accepted.message);
-    return () => {
-      watched.watchers.delete(watcher);
-      if (watched.watchers.size > 0) return;
-      this.#watched.delete(serviceName);
-      this.#announce();
+  watch(source: ConfigSource, serviceName: string, watcher: EdsWatcher): EdsWatch {
+    const key = resourceKey(source, serviceName);
+    const known = this.#watched.get(key);
+    const watched = known ?? new WatchedAssignment(watcher.stats, this.#clock);
+    this.#watched.set(key, watched);
+    const stats = new SubscriptionStats(watcher.stats, source, this.#clock);
+    const entry: WatcherEntry = { watcher, stats };
+    watched.watchers.add(entry);
+    if (known === undefined) this.#subscriptions.add(source, serviceName, watched);
+    else if (known.accepted !== undefined) watcher.onAssignment(known.accepted.message);
+    return {
+      timedOut: () => stats.timedOut(),
+      stop: () => {
+        watched.watchers.delete(entry);
+        if (watched.watchers.size > 0 || this.#watched.get(key) !== watched) return;
+        this.#watched.delete(key);
+        this.#subscriptions.remove(source, serviceName);
+      },
     };
-  }
-
-  onResponse(resources: readonly ReceivedResource[], versionInfo: string): readonly string[] {
-    const errors: string[] = [];
-    for (const resource of resources) {
-      let name = peekName(resource.bytes) ?? resource.name ?? '';
-      const known = this.#watched.get(name);
-      if (known?.accepted !== undefined && Buffer.compare(known.accepted.bytes, resource.bytes) === 0) {
-        for (const watcher of known.watchers) {
-          watcher.stats.counter('update_success').inc();
-          watcher.onUnchanged();
-        }
-        continue;
-      }
-      try {
-        const message = fromBinary(ClusterLoadAssignmentSchema, resource.bytes);
-        name = message.clusterName;
-        const watched = this.#watched.get(name);
-        if (watched !== undefined)
-          this.#accept(watched, {
-            message,
-            bytes: resource.bytes,
-            versionInfo,
-            lastUpdatedMs: this.#clock.now(),
-          });
-      } catch (error) {
-        for (const watcher of this.#watched.get(name)?.watchers ?? []) {
-          watcher.stats.counter('update_rejected').inc();
-        }
-        errors.push(`ClusterLoadAssignment ${name}: ${(error as Error).message}`);
-      }
-    }
-    return errors;
   }
 
   /** What is in force, by name. */
   assignments(): ReceivedAssignment[] {
     return [...this.#watched.values()].flatMap(({ accepted }) => (accepted === undefined ? [] : [accepted]));
   }
+}
 
-  #accept(watched: Watched, received: ReceivedAssignment): void {
-    for (const watcher of watched.watchers) {
-      watcher.onAssignment(received.message);
-      watcher.stats.counter('update_success').inc();
-    }
-    watched.accepted = received;
+interface WatcherEntry {
+  readonly watcher: EdsWatcher;
+  readonly stats: SubscriptionStats;
+}
+
+/** One assignment and the clusters that use it: usually one, two while a new version of a cluster warms. */
+class WatchedAssignment implements NamedResource {
+  readonly stats: StatsScope;
+  readonly watchers = new Set<WatcherEntry>();
+  accepted: ReceivedAssignment | undefined;
+  readonly #clock: Clock;
+
+  constructor(stats: StatsScope, clock: Clock) {
+    this.stats = stats;
+    this.#clock = clock;
   }
 
-  #announce(): void {
-    this.#subscription?.setNames(new Set(this.#watched.keys()));
+  onResource(bytes: Uint8Array, version: string): void {
+    const startedMs = this.#clock.monotonicMs();
+    const message = fromBinary(ClusterLoadAssignmentSchema, bytes);
+    for (const { watcher, stats } of this.watchers) {
+      watcher.onAssignment(message);
+      stats.succeeded(version, startedMs);
+    }
+    this.accepted = { message, versionInfo: version, lastUpdatedMs: this.#clock.now() };
+  }
+
+  onUnchanged(version: string): void {
+    const startedMs = this.#clock.monotonicMs();
+    for (const { watcher, stats } of this.watchers) {
+      stats.succeeded(version, startedMs);
+      watcher.onUnchanged();
+    }
+  }
+
+  onRemoved(): void {
+    const startedMs = this.#clock.monotonicMs();
+    for (const { watcher, stats } of this.watchers) {
+      watcher.stats.counter('update_empty').inc();
+      stats.succeeded('', startedMs);
+      watcher.onMissing();
+    }
+  }
+
+  onRejected(): void {
+    const startedMs = this.#clock.monotonicMs();
+    for (const { watcher, stats } of this.watchers) {
+      stats.rejected(startedMs);
+      watcher.onMissing();
+    }
+  }
+
+  onUnreadable(): void {
+    for (const { watcher, stats } of this.watchers) {
+      stats.failed();
+      watcher.onMissing();
+    }
+  }
+
+  onConnectionFailure(): void {
+    for (const { stats } of this.watchers) stats.failed();
   }
 }

@@ -8,9 +8,10 @@ import type { RouteConfiguration } from '../../api/gen/envoy/config/route/v3/rou
 import type { HttpConnectionManager } from '../../api/gen/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager_pb.js';
 import { HttpConnectionManagerSchema } from '../../api/gen/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager_pb.js';
 import { TcpProxySchema } from '../../api/gen/envoy/extensions/filters/network/tcp_proxy/v3/tcp_proxy_pb.js';
-import { readAdsSource } from '../bootstrap/options.ts';
 import { isRawBuffer } from '../cluster-manager/transport-socket.ts';
 import { ConfigError, within } from '../config-error.ts';
+import { readConfigSource } from '../config-source/config-source.ts';
+import type { ConfigSource, SourceContext } from '../config-source/config-source.ts';
 import type { FilterContext, NetworkFilter, RouteProvider, RouteSlot } from '../network/filter.ts';
 import { createTcpProxy } from '../network/tcp-proxy.ts';
 import { refuseFields } from '../refuse-fields.ts';
@@ -25,15 +26,14 @@ export interface ChainContext {
   /** Everything that a network filter is given, but its routes. */
   readonly filterContext: Omit<FilterContext, 'routes'>;
   readonly routes: RouteManager;
-  readonly adsCluster: string | undefined;
+  readonly sources: SourceContext;
   readonly createHttpConnectionManager: CreateHttpConnectionManager;
 }
 
 /** A route configuration that a chain waits for before it can serve. */
 export interface AwaitedRoutes {
+  readonly source: ConfigSource;
   readonly name: string;
-  /** 0: for ever. */
-  readonly timeoutMs: number;
 }
 
 /** A chain in use. It may move from one version of its listener to the next when it did not change. */
@@ -136,26 +136,28 @@ interface MadeFilter {
   readonly inlineRoutes: readonly RouteConfiguration[];
 }
 
-function makeTcpProxy(bytes: Uint8Array, routes: RouteProvider, context: ChainContext): MadeFilter {
+function makeTcpProxy(bytes: Uint8Array, held: HeldRoutes, context: ChainContext): MadeFilter {
   const config = fromBinary(TcpProxySchema, bytes);
   return {
-    filter: createTcpProxy(config, { ...context.filterContext, routes }),
+    filter: createTcpProxy(config, { ...context.filterContext, routes: held.from(undefined) }),
     awaitedRoutes: [],
     inlineRoutes: [],
   };
 }
 
-function makeConnectionManager(bytes: Uint8Array, routes: RouteProvider, context: ChainContext): MadeFilter {
+function makeConnectionManager(bytes: Uint8Array, held: HeldRoutes, context: ChainContext): MadeFilter {
   const config = fromBinary(HttpConnectionManagerSchema, bytes);
   const specifier = config.routeSpecifier;
   const awaitedRoutes: AwaitedRoutes[] = [];
+  let source: ConfigSource | undefined;
   if (specifier.case === 'rds') {
-    const source = readAdsSource(specifier.value.configSource, 'rds.config_source', context.adsCluster);
-    if (source === undefined) throw new ConfigError('rds.config_source', 'is required');
-    awaitedRoutes.push({ name: specifier.value.routeConfigName, timeoutMs: source.initialFetchTimeoutMs });
+    const { configSource, routeConfigName } = specifier.value;
+    if (configSource === undefined) throw new ConfigError('rds.config_source', 'is required');
+    source = readConfigSource(configSource, 'rds.config_source', context.sources);
+    awaitedRoutes.push({ source, name: routeConfigName });
   }
+  const routes = held.from(source, config.statPrefix);
   const filter = context.createHttpConnectionManager(config, { ...context.filterContext, routes });
-  for (const { name } of awaitedRoutes) context.routes.countUnder(name, config.statPrefix);
   return {
     filter,
     awaitedRoutes,
@@ -164,30 +166,37 @@ function makeConnectionManager(bytes: Uint8Array, routes: RouteProvider, context
 }
 
 /** Remembers what one chain acquired, so that nothing stays subscribed when the chain is gone. */
-class HeldRoutes implements RouteProvider {
-  readonly #routes: RouteProvider;
+class HeldRoutes {
+  readonly #routes: RouteManager;
   #held: RouteSlot[] = [];
 
-  constructor(routes: RouteProvider) {
+  constructor(routes: RouteManager) {
     this.#routes = routes;
   }
 
-  acquire(name: string): RouteSlot {
-    const slot = this.#routes.acquire(name);
-    this.#held.push(slot);
-    return slot;
-  }
-
-  release(slot: RouteSlot): void {
-    const index = this.#held.indexOf(slot);
-    if (index < 0) return;
-    this.#held.splice(index, 1);
-    this.#routes.release(slot);
+  /** What a filter gets its routes from: the source that it names, counted under its prefix. */
+  from(source: ConfigSource | undefined, statPrefix = ''): RouteProvider {
+    return {
+      acquire: (name) => {
+        if (source === undefined) throw new ConfigError('rds.config_source', 'is required');
+        const slot = this.#routes.acquire(source, name, statPrefix);
+        this.#held.push(slot);
+        return slot;
+      },
+      release: (slot) => this.#release(slot),
+    };
   }
 
   releaseAll(): void {
     const held = this.#held;
     this.#held = [];
     for (const slot of held) this.#routes.release(slot);
+  }
+
+  #release(slot: RouteSlot): void {
+    const index = this.#held.indexOf(slot);
+    if (index < 0) return;
+    this.#held.splice(index, 1);
+    this.#routes.release(slot);
   }
 }

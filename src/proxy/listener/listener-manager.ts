@@ -8,8 +8,8 @@ import { typeUrlOf } from '../../api/any.ts';
 import type { Listener } from '../../api/gen/envoy/config/listener/v3/listener_pb.js';
 import { ListenerSchema } from '../../api/gen/envoy/config/listener/v3/listener_pb.js';
 import type { RouteConfiguration } from '../../api/gen/envoy/config/route/v3/route_pb.js';
-import type { ReceivedResource, ResourceConsumer } from '../../xds/client/ads-client.ts';
-import { peekName } from '../../xds/client/ads-client.ts';
+import type { ReceivedResource, ResourceConsumer, ResourceUpdate } from '../../xds/client/resource.ts';
+import { ownBytes, peekName } from '../../xds/client/resource.ts';
 import type { FailedUpdate } from '../cluster-manager/cluster-manager.ts';
 import { ConfigError } from '../config-error.ts';
 import type { StatsScope } from '../stats/stats.ts';
@@ -51,6 +51,7 @@ export class ListenerManager implements ResourceConsumer {
   readonly #failed = new Map<string, FailedUpdate>();
   readonly #stats: StatsScope;
   #waiting: (() => void)[] = [];
+  #versionInfo = '';
   #started = false;
   #stopped = false;
 
@@ -106,8 +107,14 @@ export class ListenerManager implements ResourceConsumer {
     else this.#waiting.push(done);
   }
 
-  /** LDS: the whole set. What is good of it is applied; what is bad is named in the result. */
-  async onResponse(resources: readonly ReceivedResource[], versionInfo: string): Promise<readonly string[]> {
+  /** Of the last response that changed something. */
+  get versionInfo(): string {
+    return this.#versionInfo;
+  }
+
+  /** LDS. What is good of it is applied; what is bad is named in the result. */
+  async onUpdate(update: ResourceUpdate): Promise<readonly string[]> {
+    const { resources, versionInfo } = update;
     const { routes, logger } = this.#options;
     const errors: string[] = [];
     const named = new Set<string>();
@@ -116,15 +123,14 @@ export class ListenerManager implements ResourceConsumer {
     routes.pause();
     try {
       for (const resource of resources) {
-        if (await this.#applyOne(resource, versionInfo, named, errors)) changed++;
+        if (await this.#applyOne(resource, named, errors)) changed++;
       }
-      for (const name of new Set([...this.#active.keys(), ...this.#warming.keys()])) {
-        if (!named.has(name) && this.#remove(name)) removed++;
-      }
-      for (const name of this.#failed.keys()) if (!named.has(name)) this.#failed.delete(name);
+      const gone = update.removed ?? this.#names().filter((name) => !named.has(name));
+      for (const name of gone) if (this.#remove(name)) removed++;
     } finally {
       routes.resume();
     }
+    if (changed > 0 || removed > 0) this.#versionInfo = versionInfo;
     this.#countListeners();
     logger.info(
       `lds: ${resources.length} listeners, ${changed} added or changed, ${removed} removed, ${errors.length} rejected`,
@@ -208,20 +214,18 @@ export class ListenerManager implements ResourceConsumer {
     this.#draining.clear();
   }
 
-  async #applyOne(
-    resource: ReceivedResource,
-    versionInfo: string,
-    named: Set<string>,
-    errors: string[],
-  ): Promise<boolean> {
+  async #applyOne(resource: ReceivedResource, named: Set<string>, errors: string[]): Promise<boolean> {
     let name = peekName(resource.bytes) ?? resource.name ?? '';
+    let { bytes } = resource;
+    const { version: versionInfo } = resource;
     if (!named.has(name) && this.#isUnchanged(name, resource.bytes)) {
       named.add(name);
       this.#failed.delete(name);
       return false;
     }
     try {
-      const config = fromBinary(ListenerSchema, resource.bytes);
+      bytes = ownBytes(resource.bytes);
+      const config = fromBinary(ListenerSchema, bytes);
       name = config.name;
       if (name === '') throw new ConfigError('name', 'is required');
       if (named.has(name)) throw new ConfigError('name', `duplicate listener ${name} found`);
@@ -235,7 +239,7 @@ export class ListenerManager implements ResourceConsumer {
         throw new ConfigError('name', `${name} is a static listener of the bootstrap and cannot be replaced`);
       }
       await this.#add(config, {
-        resource: create(AnySchema, { typeUrl: typeUrlOf(ListenerSchema), value: resource.bytes }),
+        resource: create(AnySchema, { typeUrl: typeUrlOf(ListenerSchema), value: bytes }),
         versionInfo,
         lastUpdatedMs: this.#options.clock.now(),
       });
@@ -249,7 +253,7 @@ export class ListenerManager implements ResourceConsumer {
       this.#stats.counter('listener_create_failure').inc();
       this.#failed.set(name, {
         name,
-        resource: create(AnySchema, { typeUrl: typeUrlOf(ListenerSchema), value: resource.bytes }),
+        resource: create(AnySchema, { typeUrl: typeUrlOf(ListenerSchema), value: bytes }),
         versionInfo,
         lastAttemptMs: this.#options.clock.now(),
         details,
@@ -326,9 +330,9 @@ export class ListenerManager implements ResourceConsumer {
     const ready = (): void => {
       if (missing === 0 && this.#warming.get(listener.name) === listener) this.#activate(listener);
     };
-    for (const { name, timeoutMs } of awaited) {
+    for (const { source, name } of awaited) {
       listener.warmingTimers.push(
-        this.#options.routes.whenReady(name, timeoutMs, () => {
+        this.#options.routes.whenReady(source, name, () => {
           missing--;
           ready();
         }),
@@ -372,7 +376,13 @@ export class ListenerManager implements ResourceConsumer {
     this.#draining.set(draining, this.#options.clock.after(this.#options.drainTimeMs, finish));
   }
 
+  /** All that LDS has ever said of a name: what is in force, what warms, what was refused. */
+  #names(): readonly string[] {
+    return [...new Set([...this.#active.keys(), ...this.#warming.keys(), ...this.#failed.keys()])];
+  }
+
   #remove(name: string): boolean {
+    this.#failed.delete(name);
     const active = this.#active.get(name);
     const warming = this.#warming.get(name);
     if ((active ?? warming)?.versionInfo === undefined) return false;

@@ -17,6 +17,7 @@ import { toBinary } from '@bufbuild/protobuf';
 import type { AccessLogger } from '../access-log/access-log.ts';
 import { readSocketAddress } from '../cluster-manager/endpoints.ts';
 import { ConfigError } from '../config-error.ts';
+import type { SourceContext } from '../config-source/config-source.ts';
 import type { SocketAddress } from '../io/socket-address.ts';
 import { socketAddress } from '../io/socket-address.ts';
 import type { TrafficDirection } from '../network/filter.ts';
@@ -40,7 +41,7 @@ export interface ListenerContext {
   readonly stats: StatsStore;
   readonly clusters: ClusterLookup;
   readonly routes: RouteManager;
-  readonly adsCluster: string | undefined;
+  readonly sources: SourceContext;
   readonly accessLogs: (configs: readonly AccessLog[]) => AccessLogger;
   readonly createHttpConnectionManager: CreateHttpConnectionManager;
   readonly originalDestination: OriginalDestination;

@@ -1,20 +1,19 @@
-// The RDS subscription: one slot for each route configuration that a listener names. A slot is exchanged as a
-// whole; requests read the current one.
+// The RDS subscriptions: one slot for each route configuration that a listener names, and the source that it names
+// for it. A slot is exchanged as a whole; requests read the current one.
 import type { Clock, Timer } from '../../base/clock.ts';
 import type { Logger } from '../../base/logger.ts';
 import { create } from '@bufbuild/protobuf';
-import { BinaryReader, WireType } from '@bufbuild/protobuf/wire';
 import type { Any } from '@bufbuild/protobuf/wkt';
 import { AnySchema } from '@bufbuild/protobuf/wkt';
 import { typeUrlOf } from '../../api/any.ts';
 import { RouteConfigurationSchema } from '../../api/gen/envoy/config/route/v3/route_pb.js';
-import type {
-  AdsClient,
-  AdsSubscription,
-  ReceivedResource,
-  ResourceConsumer,
-} from '../../xds/client/ads-client.ts';
-import type { RouteProvider, RouteSlot } from '../network/filter.ts';
+import type { ResourceConsumer } from '../../xds/client/resource.ts';
+import type { ConfigSource } from '../config-source/config-source.ts';
+import type { NamedResource } from '../config-source/named-subscriptions.ts';
+import { NamedSubscriptions, resourceKey } from '../config-source/named-subscriptions.ts';
+import type { SubscriptionFactory } from '../config-source/subscription-factory.ts';
+import { SubscriptionStats } from '../config-source/subscription-stats.ts';
+import type { RouteSlot } from '../network/filter.ts';
 import type { CompiledRoutes } from '../router/compiled.ts';
 import type { StatsScope, StatsStore } from '../stats/stats.ts';
 
@@ -23,7 +22,11 @@ export interface RouteManagerOptions {
   readonly logger: Logger;
   readonly stats: StatsStore;
   /** Makes what reads the successive versions of one route configuration; its `read` throws ConfigError. */
-  readonly createReader: () => { read(bytes: Uint8Array): CompiledRoutes };
+  readonly createReader: () => RouteReader;
+}
+
+interface RouteReader {
+  read(bytes: Uint8Array): CompiledRoutes;
 }
 
 /** A route configuration in force, for /config_dump. */
@@ -34,129 +37,73 @@ export interface RouteEntry {
   readonly lastUpdatedMs: number;
 }
 
-interface Slot extends RouteSlot {
-  current: CompiledRoutes | undefined;
-  holders: number;
-  entry: RouteEntry | undefined;
-  readonly reader: { read(bytes: Uint8Array): CompiledRoutes };
-  /** Scopes `http.<prefix>.rds.<name>.` of those that hold it. */
-  readonly scopes: Map<string, StatsScope>;
-  readonly waiting: Set<() => void>;
-}
-
-/** The holder's view of one slot: how a listener learns that its routes are there. */
-export interface RouteWarming {
-  /** Calls `done` once the first configuration is there or `timeoutMs` (0: never) has passed; perhaps at once. */
-  whenReady(name: string, timeoutMs: number, done: () => void): Timer;
-}
-
-export class RouteManager implements RouteProvider, ResourceConsumer, RouteWarming {
+export class RouteManager {
   readonly #options: RouteManagerOptions;
+  readonly #subscriptions = new NamedSubscriptions(typeUrlOf(RouteConfigurationSchema));
   readonly #slots = new Map<string, Slot>();
-  #subscription: AdsSubscription | undefined;
 
   constructor(options: RouteManagerOptions) {
     this.#options = options;
   }
 
-  /** Subscribes at `client`; names that are held already are asked for. */
-  attach(client: AdsClient): void {
-    this.#subscription = client.subscribe(typeUrlOf(RouteConfigurationSchema), false, this);
-    this.#announce();
+  /** Subscribes; what is held already is asked for. */
+  start(factory: SubscriptionFactory): void {
+    this.#subscriptions.start(factory);
   }
 
   /** While LDS is applied. */
   pause(): void {
-    this.#subscription?.pause();
+    this.#subscriptions.pause();
   }
 
   resume(): void {
-    this.#subscription?.resume();
+    this.#subscriptions.resume();
   }
 
-  acquire(name: string): RouteSlot {
-    let slot = this.#slots.get(name);
-    if (slot === undefined) {
-      slot = {
-        name,
-        current: undefined,
-        holders: 0,
-        entry: undefined,
-        reader: this.#options.createReader(),
-        scopes: new Map(),
-        waiting: new Set(),
-      };
-      this.#slots.set(name, slot);
-    }
+  /** Takes what comes over ADS; for tests that play the server. */
+  get adsConsumer(): ResourceConsumer {
+    return this.#subscriptions.adsConsumer;
+  }
+
+  /**
+   * The slot of `name` at `source`, subscribing to it if it is new. The holder calls `release` when it is done.
+   * Its updates are counted under `http.<statPrefix>.rds.<name>.`, as in Envoy.
+   */
+  acquire(source: ConfigSource, name: string, statPrefix: string): RouteSlot {
+    const key = resourceKey(source, name);
+    let slot = this.#slots.get(key);
+    const isNew = slot === undefined;
+    slot ??= new Slot(source, name, this.#scopeOf(name, statPrefix), this.#options);
     slot.holders++;
-    if (slot.holders === 1) this.#announce();
+    slot.countIn(this.#scopeOf(name, statPrefix));
+    if (isNew) {
+      this.#slots.set(key, slot);
+      this.#subscriptions.add(source, name, slot);
+    }
     return slot;
   }
 
   release(held: RouteSlot): void {
-    const slot = this.#slots.get(held.name);
-    if (slot === undefined || slot !== held) return;
-    slot.holders--;
-    if (slot.holders > 0) return;
-    this.#slots.delete(slot.name);
-    this.#announce();
+    if (!(held instanceof Slot)) return;
+    const key = resourceKey(held.source, held.name);
+    if (this.#slots.get(key) !== held) return;
+    held.holders--;
+    if (held.holders > 0) return;
+    this.#slots.delete(key);
+    this.#subscriptions.remove(held.source, held.name);
   }
 
-  /** Counts this name's updates under the connection manager's prefix too, as Envoy does. */
-  countUnder(name: string, statPrefix: string): void {
-    const slot = this.#slots.get(name);
-    if (slot === undefined || slot.scopes.has(statPrefix)) return;
-    const scope = this.#options.stats
-      .scope('http')
-      .scope(statPrefix, 'envoy_http_conn_manager_prefix')
-      .scope('rds')
-      .scope(name, 'envoy_rds_route_config');
-    scope.counter('update_attempt').inc();
-    slot.scopes.set(statPrefix, scope);
-  }
-
-  whenReady(name: string, timeoutMs: number, done: () => void): Timer {
-    const slot = this.#slots.get(name);
+  /**
+   * Calls `done`, perhaps at once: when the first configuration is there, when it is known that none will come, or
+   * when the source's initial_fetch_timeout has passed.
+   */
+  whenReady(source: ConfigSource, name: string, done: () => void): Timer {
+    const slot = this.#slots.get(resourceKey(source, name));
     if (slot === undefined || slot.current !== undefined) {
       done();
       return { cancel: () => {} };
     }
-    let timer: Timer | undefined;
-    const finish = (): void => {
-      slot.waiting.delete(finish);
-      timer?.cancel();
-      done();
-    };
-    slot.waiting.add(finish);
-    if (timeoutMs > 0) {
-      timer = this.#options.clock.after(timeoutMs, () => {
-        for (const scope of slot.scopes.values()) scope.counter('init_fetch_timeout').inc();
-        finish();
-      });
-    }
-    return {
-      cancel: () => {
-        slot.waiting.delete(finish);
-        timer?.cancel();
-      },
-    };
-  }
-
-  onResponse(resources: readonly ReceivedResource[], versionInfo: string): readonly string[] {
-    const errors: string[] = [];
-    for (const resource of resources) {
-      let name = resource.name ?? '';
-      try {
-        name = nameOf(resource.bytes);
-        const slot = this.#slots.get(name);
-        if (slot !== undefined) this.#accept(slot, resource.bytes, versionInfo);
-      } catch (error) {
-        for (const scope of this.#slots.get(name)?.scopes.values() ?? [])
-          scope.counter('update_rejected').inc();
-        errors.push(`RouteConfiguration ${name}: ${(error as Error).message}`);
-      }
-    }
-    return errors;
+    return slot.await(source.initialFetchTimeoutMs, done);
   }
 
   /** What is in force. */
@@ -164,38 +111,113 @@ export class RouteManager implements RouteProvider, ResourceConsumer, RouteWarmi
     return [...this.#slots.values()].flatMap(({ entry }) => (entry === undefined ? [] : [entry]));
   }
 
-  #accept(slot: Slot, bytes: Uint8Array, versionInfo: string): void {
-    const { clock, logger } = this.#options;
-    const unchanged = slot.entry !== undefined && Buffer.compare(slot.entry.resource.value, bytes) === 0;
-    if (!unchanged) slot.current = slot.reader.read(bytes);
-    for (const scope of slot.scopes.values()) scope.counter('update_success').inc();
-    if (unchanged) return;
-    slot.entry = {
-      name: slot.name,
-      resource: create(AnySchema, { typeUrl: typeUrlOf(RouteConfigurationSchema), value: bytes }),
-      versionInfo,
-      lastUpdatedMs: clock.now(),
-    };
-    for (const scope of slot.scopes.values()) scope.counter('config_reload').inc();
-    logger.debug(`rds: ${slot.name} ${versionInfo} is in force`);
-    for (const done of slot.waiting) done();
-  }
-
-  #announce(): void {
-    this.#subscription?.setNames(new Set(this.#slots.keys()));
+  #scopeOf(name: string, statPrefix: string): StatsScope {
+    return this.#options.stats
+      .scope('http')
+      .scope(statPrefix, 'envoy_http_conn_manager_prefix')
+      .scope('rds')
+      .scope(name, 'envoy_rds_route_config');
   }
 }
 
-const nameField = RouteConfigurationSchema.field.name.number;
+class Slot implements RouteSlot, NamedResource {
+  readonly source: ConfigSource;
+  readonly name: string;
+  readonly stats: StatsScope;
+  current: CompiledRoutes | undefined;
+  entry: RouteEntry | undefined;
+  holders = 0;
+  readonly #options: RouteManagerOptions;
+  readonly #reader: RouteReader;
+  /** Of those that hold it. */
+  readonly #counted = new Map<string, { readonly scope: StatsScope; readonly stats: SubscriptionStats }>();
+  readonly #waiting = new Set<() => void>();
 
-/** The configuration's name, without decoding the rest; the last one counts, as protobuf has it. */
-function nameOf(bytes: Uint8Array): string {
-  const reader = new BinaryReader(bytes);
-  let name = '';
-  while (reader.pos < reader.len) {
-    const [field, wireType] = reader.tag();
-    if (field === nameField && wireType === WireType.LengthDelimited) name = reader.string();
-    else reader.skip(wireType, field);
+  constructor(source: ConfigSource, name: string, stats: StatsScope, options: RouteManagerOptions) {
+    this.source = source;
+    this.name = name;
+    this.stats = stats;
+    this.#options = options;
+    this.#reader = options.createReader();
   }
-  return name;
+
+  countIn(scope: StatsScope): void {
+    if (this.#counted.has(scope.prefix)) return;
+    for (const counter of ['config_reload', 'update_empty']) scope.counter(counter);
+    scope.gauge('config_reload_time_ms');
+    const stats = new SubscriptionStats(scope, this.source, this.#options.clock);
+    this.#counted.set(scope.prefix, { scope, stats });
+  }
+
+  await(timeoutMs: number, done: () => void): Timer {
+    let timer: Timer | undefined;
+    const finish = (): void => {
+      this.#waiting.delete(finish);
+      timer?.cancel();
+      done();
+    };
+    this.#waiting.add(finish);
+    if (timeoutMs > 0) {
+      timer = this.#options.clock.after(timeoutMs, () => {
+        for (const { stats } of this.#counted.values()) stats.timedOut();
+        finish();
+      });
+    }
+    return {
+      cancel: () => {
+        this.#waiting.delete(finish);
+        timer?.cancel();
+      },
+    };
+  }
+
+  onResource(bytes: Uint8Array, version: string): void {
+    const { clock, logger } = this.#options;
+    const startedMs = clock.monotonicMs();
+    this.current = this.#reader.read(bytes);
+    this.entry = {
+      name: this.name,
+      resource: create(AnySchema, { typeUrl: typeUrlOf(RouteConfigurationSchema), value: bytes }),
+      versionInfo: version,
+      lastUpdatedMs: clock.now(),
+    };
+    for (const { scope, stats } of this.#counted.values()) {
+      stats.succeeded(version, startedMs);
+      scope.counter('config_reload').inc();
+      scope.gauge('config_reload_time_ms').set(clock.now());
+    }
+    logger.debug(`rds: ${this.name} ${version} is in force`);
+    this.#goOn();
+  }
+
+  onUnchanged(version: string): void {
+    const startedMs = this.#options.clock.monotonicMs();
+    for (const { stats } of this.#counted.values()) stats.succeeded(version, startedMs);
+  }
+
+  /** Envoy keeps what it has: a route configuration goes with the listener that names it. */
+  onRemoved(): void {
+    this.#options.logger.warn(`rds: the control plane removes ${this.name}, which is in use: ignored`);
+    this.onUnchanged('');
+  }
+
+  onRejected(): void {
+    const startedMs = this.#options.clock.monotonicMs();
+    for (const { stats } of this.#counted.values()) stats.rejected(startedMs);
+    this.#goOn();
+  }
+
+  onUnreadable(): void {
+    for (const { stats } of this.#counted.values()) stats.failed();
+    this.#goOn();
+  }
+
+  onConnectionFailure(): void {
+    for (const { stats } of this.#counted.values()) stats.failed();
+  }
+
+  /** Whoever warms until there are routes goes on, with or without. */
+  #goOn(): void {
+    for (const done of this.#waiting) done();
+  }
 }

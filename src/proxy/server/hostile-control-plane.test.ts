@@ -8,7 +8,7 @@ import { ClusterSchema } from '../../api/gen/envoy/config/cluster/v3/cluster_pb.
 import { ClusterLoadAssignmentSchema } from '../../api/gen/envoy/config/endpoint/v3/endpoint_pb.js';
 import { ListenerSchema } from '../../api/gen/envoy/config/listener/v3/listener_pb.js';
 import { RouteConfigurationSchema } from '../../api/gen/envoy/config/route/v3/route_pb.js';
-import type { ResourceConsumer } from '../../xds/client/ads-client.ts';
+import type { ResourceConsumer, ResourceUpdate } from '../../xds/client/resource.ts';
 
 const bootstrap = `
 dynamic_resources: { ads_config: { api_type: GRPC, transport_api_version: V3, grpc_services: [{ envoy_grpc: { cluster_name: xds } }] } }
@@ -115,19 +115,25 @@ const listener = toBinary(
   }),
 );
 
+const update = (bytes: Uint8Array, version: string): ResourceUpdate => ({
+  resources: [{ name: undefined, version, typeUrl: '', bytes }],
+  removed: undefined,
+  versionInfo: version,
+});
+
 test('no bytes whatever make a consumer throw, and what was there stays (partly D1.03, traps row 17)', async () => {
   const proxy = await startInProcess(bootstrap);
   try {
     const { server } = proxy;
-    const slot = server.routes.acquire('r');
+    const slot = server.routes.acquire({ kind: 'ads', key: 'ads', initialFetchTimeoutMs: 0 }, 'r', 'p');
     const consumers: readonly (readonly [ResourceConsumer, Uint8Array])[] = [
       [server.clusters, cluster],
-      [server.eds, assignment],
-      [server.routes, routes],
+      [server.eds.adsConsumer, assignment],
+      [server.routes.adsConsumer, routes],
       [server.listeners, listener],
     ];
     for (const [consumer, bytes] of consumers) {
-      expect(await consumer.onResponse([{ name: undefined, typeUrl: '', bytes }], 'v1')).toEqual([]);
+      expect(await consumer.onUpdate(update(bytes, 'v1'))).toEqual([]);
     }
     await assert(
       asyncProperty(
@@ -140,14 +146,14 @@ test('no bytes whatever make a consumer throw, and what was there stays (partly 
           const first = good === listener ? 40 : 0;
           for (const [at, value] of changes) bytes[first + (at % (bytes.length - first))] = value;
           const sent = cut % 4 === 0 ? bytes.subarray(0, Math.max(first, cut % bytes.length)) : bytes;
-          const errors = await consumer.onResponse([{ name: undefined, typeUrl: '', bytes: sent }], 'v2');
+          const errors = await consumer.onUpdate(update(sent, 'v2'));
           expect(errors.every((error) => typeof error === 'string' && error !== '')).toBe(true);
         },
       ),
       { numRuns: 1500 },
     );
     for (const [consumer, bytes] of consumers) {
-      expect(await consumer.onResponse([{ name: undefined, typeUrl: '', bytes }], 'v3')).toEqual([]);
+      expect(await consumer.onUpdate(update(bytes, 'v3'))).toEqual([]);
     }
     expect(slot.current).toBeDefined();
     expect(server.clusters.get('eds')?.hosts).toHaveLength(1);

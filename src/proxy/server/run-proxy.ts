@@ -16,6 +16,7 @@ import { ConfigError } from '../config-error.ts';
 import { createHttpConnectionManager } from '../http/connection-manager.ts';
 import { localAddressAsDestination } from '../listener/listener-filters.ts';
 import { RouteReader } from '../router/read-routes.ts';
+import { deferredTransport } from '../../xds/client/transport.ts';
 import { createCluster } from '../upstream/cluster.ts';
 import type { ProxyServerOptions } from './server.ts';
 import { ProxyServer } from './server.ts';
@@ -41,7 +42,7 @@ export interface RunOptions {
 /** Resolves once the process serves (or has validated). Rejects with UserError for a bootstrap that cannot be. */
 export async function runProxy(options: RunOptions): Promise<void> {
   const config = readConfig(options);
-  const server = new ProxyServer(await serverOptions(options, config));
+  const server = new ProxyServer(serverOptions(options, config));
   let admin: AdminServer | undefined;
   const quit = (): void => {
     server.close();
@@ -90,13 +91,8 @@ function asUserError(error: ConfigError, options: RunOptions): UserError {
   return new UserError(`${options.bootstraps.map(({ name }) => name).join(', ')}: ${error.message}`);
 }
 
-async function serverOptions(options: RunOptions, config: ProxyOptions): Promise<ProxyServerOptions> {
+function serverOptions(options: RunOptions, config: ProxyOptions): ProxyServerOptions {
   const { clock, random, loggers, hostname, environment, drainTimeMs } = options;
-  // gRPC is a large part of the program: it is loaded where there is a control plane to talk to.
-  const { grpcTransport } =
-    config.adsCluster === undefined
-      ? { grpcTransport: undefined }
-      : await import('../../xds/client/grpc-transport.ts');
   return {
     config,
     clock,
@@ -107,10 +103,11 @@ async function serverOptions(options: RunOptions, config: ProxyOptions): Promise
     drainTimeMs,
     resolver: systemResolver,
     originalDestination: localAddressAsDestination,
-    createTransport: (target) =>
-      grpcTransport?.({ target, metadata: config.adsMetadata }) ?? {
-        open: () => ({ send() {}, close() {} }),
-      },
+    createTransport: (transport) =>
+      deferredTransport(async () => {
+        const { grpcTransport } = await import('../../xds/client/grpc-transport.ts');
+        return grpcTransport(transport);
+      }),
     createCluster,
     createRouteReader: () => new RouteReader(),
     createHttpConnectionManager,

@@ -2,31 +2,31 @@
 //
 // Order (inventory D1.06): admin; static clusters that need no xDS; ADS: CDS, then EDS until all clusters are
 // warm; LDS, then RDS until all listeners are warm; only then connections are accepted.
-import type { Clock, Timer } from '../../base/clock.ts';
+import type { Clock } from '../../base/clock.ts';
 import type { Logger, LoggerRegistry } from '../../base/logger.ts';
 import type { Random } from '../../base/random.ts';
 import { typeUrlOf } from '../../api/any.ts';
 import { ClusterSchema } from '../../api/gen/envoy/config/cluster/v3/cluster_pb.js';
 import { ListenerSchema } from '../../api/gen/envoy/config/listener/v3/listener_pb.js';
-import { AdsClient } from '../../xds/client/ads-client.ts';
-import type { AdsTransport, ResourceConsumer } from '../../xds/client/ads-client.ts';
+import type { GrpcTransportOptions } from '../../xds/client/grpc-transport.ts';
+import type { XdsTransport } from '../../xds/client/transport.ts';
 import { compileAccessLogs } from '../access-log/access-log.ts';
 import { FileSinks } from '../access-log/file-sink.ts';
-import type { AdsSource, FileSourceConfig, ProxyOptions } from '../bootstrap/options.ts';
-import { defaultInitialFetchTimeoutMs } from '../bootstrap/options.ts';
+import type { ProxyOptions } from '../bootstrap/options.ts';
 import { ClusterManager } from '../cluster-manager/cluster-manager.ts';
 import type { ClusterManagerOptions } from '../cluster-manager/cluster-manager.ts';
 import type { DnsResolver } from '../cluster-manager/dns.ts';
 import { EdsSubscriptions } from '../cluster-manager/eds.ts';
-import { ConfigError } from '../config-error.ts';
+import type { ConfigSource } from '../config-source/config-source.ts';
+import { SubscriptionFactory } from '../config-source/subscription-factory.ts';
+import type { WholeType } from '../config-source/whole-type.ts';
+import { subscribeWhole } from '../config-source/whole-type.ts';
 import { ListenerManager } from '../listener/listener-manager.ts';
 import type { CreateHttpConnectionManager } from '../listener/filter-chain.ts';
 import type { OriginalDestination } from '../listener/listener-filters.ts';
 import { RouteManager } from '../listener/route-manager.ts';
 import type { RouteManagerOptions } from '../listener/route-manager.ts';
 import { StatsStore } from '../stats/stats.ts';
-import { FileSource } from './file-source.ts';
-import { countUpdates } from './update-stats.ts';
 
 /** Envoy's names of a server's states. */
 export type ServerState = 'PRE_INITIALIZING' | 'INITIALIZING' | 'LIVE' | 'DRAINING';
@@ -42,8 +42,8 @@ export interface ProxyServerOptions {
   readonly environment: Readonly<Record<string, string | undefined>>;
   /** How long the connections of a replaced or removed listener may live on. */
   readonly drainTimeMs: number;
-  /** Opens streams to the ADS cluster, whose address `target` tells. */
-  readonly createTransport: (target: () => string | undefined) => AdsTransport;
+  /** Opens streams to management servers. */
+  readonly createTransport: (options: GrpcTransportOptions) => XdsTransport;
   readonly createCluster: ClusterManagerOptions['createCluster'];
   readonly createRouteReader: RouteManagerOptions['createReader'];
   readonly createHttpConnectionManager: CreateHttpConnectionManager;
@@ -61,13 +61,12 @@ export class ProxyServer {
   readonly sinks: FileSinks;
   readonly startedMs: number;
   readonly #logger: Logger;
-  readonly #ads: AdsClient | undefined;
+  readonly #subscriptions: SubscriptionFactory;
   readonly #startedMonotonicMs: number;
   #state: ServerState = 'PRE_INITIALIZING';
   #healthFailed = false;
   #connectionId = 0;
   #onLive: (() => void)[] = [];
-  readonly #files: FileSource[] = [];
 
   constructor(options: ProxyServerOptions) {
     const { config, clock, random, loggers, resolver } = options;
@@ -84,7 +83,7 @@ export class ProxyServer {
       stats: this.stats,
       resolver,
       eds: this.eds,
-      adsCluster: config.adsCluster,
+      sources: config.sources,
       createCluster: options.createCluster,
     });
     this.routes = new RouteManager({
@@ -106,7 +105,7 @@ export class ProxyServer {
       stats: this.stats,
       clusters: this.clusters,
       routes: this.routes,
-      adsCluster: config.adsCluster,
+      sources: config.sources,
       accessLogs: (configs) => compileAccessLogs(configs, logContext),
       createHttpConnectionManager: options.createHttpConnectionManager,
       originalDestination: options.originalDestination,
@@ -115,7 +114,17 @@ export class ProxyServer {
       nextConnectionId: () => this.#connectionId++,
       drainTimeMs: options.drainTimeMs,
     });
-    this.#ads = config.adsCluster === undefined ? undefined : this.#createAds(config.adsCluster);
+    this.#subscriptions = new SubscriptionFactory({
+      ads: config.ads,
+      node: config.node,
+      clock,
+      random,
+      logger: loggers.logger('config'),
+      stats: this.stats.root,
+      createTransport: options.createTransport,
+      pickAddress: (cluster) =>
+        this.clusters.get(cluster)?.pickHost({ destination: undefined })?.address.text,
+    });
   }
 
   get state(): ServerState {
@@ -132,15 +141,6 @@ export class ProxyServer {
     for (const field of config.withoutEffect)
       this.#logger.info(`bootstrap: ${field} has no effect in this proxy`);
     try {
-      if (
-        config.adsCluster !== undefined &&
-        !config.clusters.some(({ name }) => name === config.adsCluster)
-      ) {
-        throw new ConfigError(
-          'dynamic_resources.ads_config',
-          `names the cluster ${config.adsCluster}, which static_resources.clusters does not have`,
-        );
-      }
       this.clusters.addStatic(config.clusters);
       await this.listeners.addStatic(config.listeners);
     } catch (error) {
@@ -154,7 +154,6 @@ export class ProxyServer {
   validate(): void {
     const { config } = this.options;
     try {
-      this.#checkAdsCluster();
       this.clusters.addStatic(config.clusters);
       this.listeners.check(config.listeners);
     } finally {
@@ -191,7 +190,7 @@ export class ProxyServer {
   drainAndClose(timeoutMs: number, done: () => void): void {
     const { clock } = this.options;
     this.#state = 'DRAINING';
-    this.#stopSources();
+    this.#subscriptions.stop();
     this.listeners.stopAccepting(false);
     const deadlineMs = clock.monotonicMs() + timeoutMs;
     const poll = (): void => {
@@ -208,7 +207,7 @@ export class ProxyServer {
   /** Ends everything now. */
   close(): void {
     this.#state = 'DRAINING';
-    this.#stopSources();
+    this.#subscriptions.stop();
     this.listeners.close();
     this.clusters.close();
     this.sinks.flushSync();
@@ -232,50 +231,20 @@ export class ProxyServer {
     scope.gauge('memory_physical_size').set(memory.rss);
   }
 
-  #stopSources(): void {
-    this.#ads?.stop();
-    for (const file of this.#files) file.stop();
-  }
-
-  #checkAdsCluster(): void {
-    const { adsCluster, clusters } = this.options.config;
-    if (adsCluster === undefined || clusters.some(({ name }) => name === adsCluster)) return;
-    throw new ConfigError(
-      'dynamic_resources.ads_config',
-      `names the cluster ${adsCluster}, which static_resources.clusters does not have`,
-    );
-  }
-
-  #createAds(cluster: string): AdsClient {
-    const { config, clock, random, loggers, createTransport } = this.options;
-    const scope = this.stats.scope('control_plane');
-    const connected = scope.gauge('connected_state');
-    const identifier = scope.textReadout('identifier');
-    connected.set(0);
-    scope.gauge('pending_requests').set(0);
-    scope.counter('rate_limit_enforced');
-    const target = (): string | undefined =>
-      this.clusters.get(cluster)?.pickHost({ destination: undefined })?.address.text;
-    return new AdsClient({
-      transport: createTransport(target),
-      node: config.node,
-      clock,
-      random,
-      logger: loggers.logger('config'),
-      onConnected: (isConnected) => connected.set(isConnected ? 1 : 0),
-      onControlPlane: (text) => {
-        identifier.value = text;
-      },
-    });
-  }
-
   #startXds(): void {
     const { cds } = this.options.config;
     const clustersReady = (): void => this.clusters.whenWarm(() => this.#startListeners());
-    this.#subscribe(typeUrlOf(ClusterSchema), cds, this.clusters, 'cluster_manager.cds', clustersReady);
-    if (this.#ads !== undefined) this.eds.attach(this.#ads);
+    const { stats } = this;
+    this.#subscribe(cds, {
+      typeUrl: typeUrlOf(ClusterSchema),
+      consumer: this.clusters,
+      stats: stats.scope('cluster_manager').scope('cds'),
+      countsReloads: true,
+      onFirst: clustersReady,
+    });
+    this.eds.start(this.#subscriptions);
     this.clusters.startSecondary();
-    this.#ads?.start();
+    this.#subscriptions.start();
   }
 
   #startListeners(): void {
@@ -283,52 +252,20 @@ export class ProxyServer {
     this.#state = 'INITIALIZING';
     this.#logger.info('cm init: all clusters initialized');
     const { lds } = this.options.config;
-    const listenersReady = (): void => this.listeners.whenWarm(() => this.#startWorkers());
-    this.#subscribe(typeUrlOf(ListenerSchema), lds, this.listeners, 'listener_manager.lds', listenersReady);
-    if (this.#ads !== undefined) this.routes.attach(this.#ads);
+    this.#subscribe(lds, {
+      typeUrl: typeUrlOf(ListenerSchema),
+      consumer: this.listeners,
+      stats: this.stats.scope('listener_manager').scope('lds'),
+      countsReloads: false,
+      onFirst: () => this.listeners.whenWarm(() => this.#startWorkers()),
+    });
+    this.routes.start(this.#subscriptions);
   }
 
-  /** `onFirst`: after the first response, when that takes too long, or at once where there is no source. */
-  #subscribe(
-    typeUrl: string,
-    source: AdsSource | FileSourceConfig | undefined,
-    consumer: ResourceConsumer,
-    statsPrefix: string,
-    onFirst: () => void,
-  ): void {
+  #subscribe(source: ConfigSource | undefined, whole: WholeType): void {
     const { clock } = this.options;
-    if (source === undefined) {
-      onFirst();
-      return;
-    }
-    const scope = this.stats.scope(statsPrefix);
-    const timedOut = scope.counter('init_fetch_timeout');
-    let timer: Timer | undefined;
-    let over = false;
-    const finish = (): void => {
-      if (over) return;
-      over = true;
-      timer?.cancel();
-      onFirst();
-    };
-    const waitAtMost = (timeoutMs: number): void => {
-      timer = clock.after(timeoutMs, () => {
-        timedOut.inc();
-        this.#logger.warn(`${statsPrefix}: no answer within ${timeoutMs} ms, going on without`);
-        finish();
-      });
-    };
-    const counted = countUpdates(consumer, scope, clock, finish);
-    if ('path' in source) {
-      waitAtMost(defaultInitialFetchTimeoutMs);
-      const logger = this.options.loggers.logger('config');
-      const file = new FileSource({ path: source.path, typeUrl, consumer: counted, clock, logger });
-      this.#files.push(file);
-      file.start();
-      return;
-    }
-    if (source.initialFetchTimeoutMs > 0) waitAtMost(source.initialFetchTimeoutMs);
-    this.#ads?.subscribe(typeUrl, true, counted);
+    if (source === undefined) whole.onFirst();
+    else subscribeWhole(source, whole, { clock, logger: this.#logger, factory: this.#subscriptions });
   }
 
   #startWorkers(): void {

@@ -1,4 +1,6 @@
 // ADS streams over real gRPC: what a server may do to us.
+import { createServer } from 'node:http2';
+import type { AddressInfo } from 'node:net';
 import { Server, ServerCredentials } from '@grpc/grpc-js';
 import type { ServerDuplexStream } from '@grpc/grpc-js';
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
@@ -9,13 +11,15 @@ import {
   DiscoveryRequestSchema,
   DiscoveryResponseSchema,
 } from '../../api/gen/envoy/service/discovery/v3/discovery_pb.js';
-import type { AdsStream } from './ads-client.ts';
-import { grpcTransport } from './grpc-transport.ts';
+import { grpcTransport, methodPath, responseBytesMax } from './grpc-transport.ts';
+import { typeUrls } from '../types.ts';
+import type { XdsStream } from './transport.ts';
+import { deferredTransport } from './transport.ts';
 
 type Stream = ServerDuplexStream<Buffer, Buffer>;
 
 let server: Server | undefined;
-let stream: AdsStream | undefined;
+let stream: XdsStream | undefined;
 afterEach(() => {
   stream?.close();
   server?.forceShutdown();
@@ -48,6 +52,9 @@ function serve(onStream: (stream: Stream) => void): Promise<number> {
   });
 }
 
+const request = (typeUrl: string): Uint8Array =>
+  toBinary(DiscoveryRequestSchema, create(DiscoveryRequestSchema, { typeUrl }));
+
 interface Heard {
   readonly responses: DiscoveryResponse[];
   readonly ends: string[];
@@ -55,8 +62,8 @@ interface Heard {
 
 function open(target: string | undefined, metadata: readonly (readonly [string, string])[] = []): Heard {
   const heard: Heard = { responses: [], ends: [] };
-  stream = grpcTransport({ target: () => target, metadata }).open({
-    onResponse: (response) => heard.responses.push(response),
+  stream = grpcTransport({ target: () => target, dialect: 'sotw', metadata }).open({
+    onResponse: (bytes) => heard.responses.push(fromBinary(DiscoveryResponseSchema, bytes)),
     onEnd: (reason) => heard.ends.push(reason),
   });
   return heard;
@@ -82,7 +89,7 @@ test('grpcTransport: requests, responses and metadata travel; 6 MB in one respon
     });
   });
   const heard = open(`127.0.0.1:${port}`, [['x-token', 'secret']]);
-  stream?.send(create(DiscoveryRequestSchema, { typeUrl: 'a' }));
+  stream?.send(request('a'));
   await expect.poll(() => heard.responses.length).toBe(1);
   expect(requests).toEqual(['a']);
   expect(metadata).toBe('secret');
@@ -90,18 +97,73 @@ test('grpcTransport: requests, responses and metadata travel; 6 MB in one respon
   expect(heard.ends).toEqual([]);
 });
 
-test('grpcTransport: bytes that are no DiscoveryResponse end the stream, once, and nothing is thrown (partly D1.03, traps row 17)', async () => {
+test('grpcTransport: a response of 300 MB ends the stream when its length is known, before it is there (traps row 17)', async () => {
+  const http2 = createServer();
+  const bytes = 300 * 1024 * 1024;
+  let written = 0;
+  http2.on('stream', (peer) => {
+    peer.on('error', () => {});
+    peer.respond({ ':status': 200, 'content-type': 'application/grpc' });
+    const head = Buffer.alloc(5);
+    head.writeUInt32BE(bytes, 1);
+    peer.write(head);
+    const chunk = Buffer.alloc(64 * 1024);
+    const more = (): void => {
+      if (peer.destroyed || peer.closed || written >= bytes) return;
+      written += chunk.length;
+      peer.write(chunk, () => more());
+    };
+    more();
+  });
+  await new Promise<void>((resolve) => http2.listen(0, '127.0.0.1', resolve));
+  try {
+    const heard = open(`127.0.0.1:${(http2.address() as AddressInfo).port}`);
+    await expect.poll(() => heard.ends.length).toBe(1);
+    expect(heard.ends[0]).toContain(`(${bytes} vs ${responseBytesMax})`);
+    expect(heard.responses).toEqual([]);
+    expect(written).toBeLessThan(bytes / 4);
+  } finally {
+    http2.close();
+  }
+});
+
+test('grpcTransport: while it is paused little more is read than was there (partly D1.03)', async () => {
   const port = await serve((peer) => {
     peer.on('error', () => {});
-    peer.on('data', () => peer.write(Buffer.from([0xff, 0xff, 0xff, 0xff])));
+    peer.once('data', () => {
+      for (let index = 0; index < 100; index++) peer.write(Buffer.alloc(100_000));
+    });
   });
-  const heard = open(`127.0.0.1:${port}`);
-  stream?.send(create(DiscoveryRequestSchema, { typeUrl: 'a' }));
-  await expect.poll(() => heard.ends.length).toBe(1);
-  expect(heard.responses).toEqual([]);
-  stream?.send(create(DiscoveryRequestSchema, { typeUrl: 'b' }));
-  await new Promise((resolve) => setTimeout(resolve, 50));
-  expect(heard.ends).toHaveLength(1);
+  let heard = 0;
+  stream = grpcTransport({ target: () => `127.0.0.1:${port}`, dialect: 'sotw' }).open({
+    onResponse: () => {
+      heard++;
+      if (heard === 1) stream?.pause();
+    },
+    onEnd: () => {},
+  });
+  stream.send(request('a'));
+  await expect.poll(() => heard).toBeGreaterThan(0);
+  await new Promise((resolve) => setTimeout(resolve, 100));
+  expect(heard).toBeLessThan(5);
+  stream.resume();
+  await expect.poll(() => heard).toBe(100);
+});
+
+test('methodPath: one service for all types, one for each, in both dialects (D1.02, partly B1.03)', () => {
+  expect(methodPath('sotw', undefined)).toBe(
+    '/envoy.service.discovery.v3.AggregatedDiscoveryService/StreamAggregatedResources',
+  );
+  expect(methodPath('delta', undefined)).toBe(
+    '/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources',
+  );
+  expect(methodPath('sotw', typeUrls.listener)).toBe(
+    '/envoy.service.listener.v3.ListenerDiscoveryService/StreamListeners',
+  );
+  expect(methodPath('delta', typeUrls.endpoint)).toBe(
+    '/envoy.service.endpoint.v3.EndpointDiscoveryService/DeltaEndpoints',
+  );
+  expect(() => methodPath('delta', 'x')).toThrow('there is no discovery service for x');
 });
 
 test('grpcTransport: a server that ends, one that dies, one that is not there, and no address (partly D1.03)', async () => {
@@ -110,7 +172,7 @@ test('grpcTransport: a server that ends, one that dies, one that is not there, a
     peer.on('data', () => peer.end());
   });
   const ended = open(`127.0.0.1:${port}`);
-  stream?.send(create(DiscoveryRequestSchema, { typeUrl: 'a' }));
+  stream?.send(request('a'));
   await expect.poll(() => ended.ends.length).toBe(1);
 
   const died = open(`127.0.0.1:${port}`);
@@ -133,8 +195,30 @@ test('grpcTransport: after close nothing is heard (partly D1.03)', async () => {
     peer.on('data', () => peer.write(Buffer.alloc(0)));
   });
   const heard = open(`127.0.0.1:${port}`);
-  stream?.send(create(DiscoveryRequestSchema, { typeUrl: 'a' }));
+  stream?.send(request('a'));
   stream?.close();
   await new Promise((resolve) => setTimeout(resolve, 100));
   expect(heard).toEqual({ responses: [], ends: [] });
+});
+
+test('deferredTransport: what is sent while it is loaded is sent then; what cannot be loaded ends the stream', async () => {
+  const requests: string[] = [];
+  const port = await serve((peer) => {
+    peer.on('error', () => {});
+    peer.on('data', (bytes: Buffer) => requests.push(fromBinary(DiscoveryRequestSchema, bytes).typeUrl));
+  });
+  stream = deferredTransport(async () =>
+    grpcTransport({ target: () => `127.0.0.1:${port}`, dialect: 'sotw' }),
+  ).open({ onResponse: () => {}, onEnd: () => {} });
+  stream.send(request('a'));
+  stream.send(request('b'));
+  await expect.poll(() => requests).toEqual(['a', 'b']);
+
+  const ends: string[] = [];
+  const handlers = { onResponse: () => {}, onEnd: (reason: string) => ends.push(reason) };
+  deferredTransport(() => Promise.reject(new Error('no such module'))).open(handlers);
+  deferredTransport(() => Promise.reject(new Error('nobody hears this')))
+    .open(handlers)
+    .close();
+  await expect.poll(() => ends).toEqual(['no such module']);
 });
