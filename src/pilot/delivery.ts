@@ -53,6 +53,8 @@ export interface DeliveryOptions {
   /** What the proxy should have of a subscribed type; undefined where that cannot be said. */
   readonly target: (typeUrl: string) => Snapshot | undefined;
   readonly rejected: (rejected: RejectedResources) => void;
+  /** Clusters that are new or changed were accepted; these are the names of their endpoints. */
+  readonly clustersAccepted?: (endpointsNames: readonly string[]) => void;
   /** Told of an error of ours while nobody was calling. */
   readonly failed: (error: unknown) => void;
 }
@@ -178,7 +180,7 @@ export class Delivery {
     return this.#tracks.get(typeUrl)?.isolating.has(name) === true;
   }
 
-  /** Another stream of the same proxy was sent clusters anew: they wait for endpoints, which come on this one. */
+  /** Another stream of the same proxy took clusters anew: they wait for endpoints, which come on this one (B3.06). */
   warmEndpoints(names: readonly string[]): void {
     const track = this.#tracks.get(typeUrls.endpoint);
     const subscribed = this.#options.port.subscriptions.get(typeUrls.endpoint)?.names;
@@ -310,11 +312,17 @@ export class Delivery {
     const head = isolated(track);
     if (head !== undefined) track.isolating.delete(head);
     for (const name of flight.changed) track.refused.delete(name);
-    if (track.typeUrl === typeUrls.cluster) this.#order.clustersAccepted();
+    if (track.typeUrl === typeUrls.cluster) this.#clustersAccepted(flight);
     if (track.typeUrl === typeUrls.endpoint) this.#order.endpointsAccepted(flight.names);
     // In delta names may have gone while the response was on its way.
     track.names = undefined;
     this.#prune(track);
+  }
+
+  #clustersAccepted({ after, changed }: Flight): void {
+    this.#order.clustersAccepted();
+    const names = changed.flatMap((name) => after.get(name)?.facts.endpointsName ?? []);
+    if (names.length > 0) this.#options.clustersAccepted?.(names);
   }
 
   #refused(track: Track, message: string): void {

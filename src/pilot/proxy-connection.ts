@@ -33,6 +33,8 @@ export interface ConnectionOptions {
   readonly rejected: (connection: ProxyConnection, rejected: RejectedResources) => void;
   /** Told of an error of ours in a timer. */
   readonly failed: (connection: ProxyConnection, error: unknown) => void;
+  /** Clusters that are new or changed were accepted; these are the names of their endpoints. */
+  readonly clustersAccepted?: (connection: ProxyConnection, endpointsNames: readonly string[]) => void;
   readonly closed: (connection: ProxyConnection) => void;
 }
 
@@ -80,6 +82,7 @@ export class ProxyConnection {
       },
       target: (typeUrl) => this.target(typeUrl),
       rejected: (rejected) => options.rejected(this, rejected),
+      clustersAccepted: (names) => options.clustersAccepted?.(this, names),
       failed: (error) => options.failed(this, error),
     });
   }
@@ -121,6 +124,12 @@ export class ProxyConnection {
   /** Whether it has answered everything that it should have by what is known now. */
   isSettled(): boolean {
     return !this.isTouched() && this.#delivery.idle;
+  }
+
+  /** Clusters that came on another stream of this proxy wait for endpoints. */
+  warmEndpoints(names: readonly string[]): void {
+    this.#delivery.warmEndpoints(names);
+    this.#delivery.pump();
   }
 
   /** Resolves when the proxy has read what was written, or after a while. */
