@@ -53,6 +53,8 @@ export interface ProxyNode {
   /** LOOPBACK gateways only: where they also listen (metadata FAIRLEAD_GATEWAY_BINDS). */
   readonly gatewayBinds?: readonly GatewayBind[];
   readonly adminPort: number;
+  /** Metadata GENERATOR: `grpc` is an application without a proxy, whose gRPC library speaks xDS; absent: a proxy. */
+  readonly generator?: string;
   /** Names of Istio's own extensions (`istio.*`) that the proxy says it has; stock Envoy has none. */
   readonly istioExtensions?: readonly string[];
   /** Whether its agent answers the application's DNS (metadata DNS_CAPTURE), with allocated addresses where a service has none. */

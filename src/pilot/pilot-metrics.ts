@@ -30,6 +30,7 @@ export class PilotMetrics {
   readonly rejects: Series;
   readonly expiredNonces: Series;
   readonly internalErrors: Series;
+  readonly loadRequests: Series;
   readonly #rejectsByType: ReadonlyMap<string, Series>;
 
   constructor(gauges: Gauges) {
@@ -89,6 +90,10 @@ export class PilotMetrics {
     this.rejects = m.counter('pilot_total_xds_rejects', 'Responses that a proxy refused, by type.');
     this.expiredNonces = m.counter('pilot_xds_expired_nonce', 'Requests about an older response, by type.');
     this.internalErrors = m.counter('pilot_total_xds_internal_errors', 'Errors inside the control plane.');
+    this.loadRequests = m.counter(
+      'fairlead_load_requests_total',
+      'Requests that clients reported (LRS), by cluster and how they ended.',
+    );
     this.#rejectsByType = new Map(
       ['cds', 'eds', 'lds', 'rds'].map((type) => [
         type,

@@ -26,6 +26,7 @@ export function parseProxyNode(node: Node): ProxyNode {
   const istioExtensions = istioExtensionsOf(node);
   const networkView = list(metadata, 'REQUESTED_NETWORK_VIEW');
   const nodeName = text(metadata, 'NODE_NAME');
+  const generator = text(metadata, 'GENERATOR');
   return {
     id: node.id,
     type,
@@ -48,6 +49,7 @@ export function parseProxyNode(node: Node): ProxyNode {
     ...(istioExtensions.length === 0 ? {} : { istioExtensions }),
     ...(networkView.length === 0 ? {} : { networkView }),
     ...(nodeName === '' ? {} : { nodeName }),
+    ...(generator === '' ? {} : { generator }),
     ...(isTrue(text(metadata, 'DNS_CAPTURE')) ? { dnsCapture: true } : {}),
     ...ownConfigOf(metadata),
     ...(isTrue(text(metadata, 'UNPRIVILEGED_POD')) ? { unprivileged: true } : {}),

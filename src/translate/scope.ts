@@ -179,7 +179,9 @@ function isNamespaceWide(sidecar: SidecarConfig): boolean {
 }
 
 function relevantLabels(world: World, node: ProxyNode): Readonly<Record<string, string>> {
-  return pick(labelsWithPlace(node), world.selectorLabelNames(node.namespace));
+  // An application without a proxy has no filter chain for both: its own label says which it takes.
+  const own = node.generator === undefined ? [] : ['security.istio.io/tlsMode'];
+  return pick(labelsWithPlace(node), [...world.selectorLabelNames(node.namespace), ...own]);
 }
 
 /** The labels with these names. */

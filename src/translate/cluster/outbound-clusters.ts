@@ -6,7 +6,7 @@ import {
   parseClusterName,
   parseDnsSrvClusterName,
 } from '../../model/cluster-name.ts';
-import type { ProxyType } from '../../model/proxy-node.ts';
+import type { ProxyNode } from '../../model/proxy-node.ts';
 import type { Service, ServicePort } from '../../model/service.ts';
 import { isDynamicDns, keepsSessions } from '../../model/service.ts';
 import type { EffectiveDestinationRule, Subset } from '../destination-rule.ts';
@@ -49,9 +49,8 @@ export function outboundClusterNames(world: World, scope: ProxyScope): readonly 
   const passesOn = passesConnectionsOn(world, scope);
   return visibleServices(world, scope).flatMap((service) => {
     const rule = destinationRuleFor(world, scope, service.hostname);
-    const targets = targetsOf(world, scope.node.type, service, rule, false);
-    const passed =
-      passesOn && !service.meshExternal ? targetsOf(world, scope.node.type, service, rule, true) : [];
+    const targets = targetsOf(world, scope.node, service, rule, false);
+    const passed = passesOn && !service.meshExternal ? targetsOf(world, scope.node, service, rule, true) : [];
     return [...targets, ...passed].flatMap((target) =>
       isDns(target.discovery) && clusterEndpoints(world, scope, target).length === 0 ? [] : [nameOf(target)],
     );
@@ -72,7 +71,7 @@ export function outboundTarget(world: World, scope: ProxyScope, name: string): O
   if (port === undefined || !hasCluster(service, port, isSniDnat)) return undefined;
   const subset = subsetsOf(service, rule).find((each) => (each?.name ?? '') === parsed.subset);
   if (parsed.subset !== '' && subset === undefined) return undefined;
-  return targetOf(world, scope.node.type, service, port, subset, rule, isSniDnat);
+  return targetOf(world, scope.node, service, port, subset, rule, isSniDnat);
 }
 
 export function outboundClusterInput(
@@ -157,7 +156,7 @@ function nameOf({ isSniDnat, name }: OutboundTarget): string {
 /** Of every port that has a cluster, the whole service first and then its subsets. */
 function targetsOf(
   world: World,
-  proxyType: ProxyType,
+  node: ProxyNode,
   service: Service,
   rule: EffectiveDestinationRule | undefined,
   isSniDnat: boolean,
@@ -166,7 +165,7 @@ function targetsOf(
   return service.ports
     .filter((port) => hasCluster(service, port, isSniDnat))
     .flatMap((port) =>
-      subsets.map((subset) => targetOf(world, proxyType, service, port, subset, rule, isSniDnat)),
+      subsets.map((subset) => targetOf(world, node, service, port, subset, rule, isSniDnat)),
     );
 }
 
@@ -180,7 +179,7 @@ function subsetsOf(
 
 function targetOf(
   world: World,
-  proxyType: ProxyType,
+  node: ProxyNode,
   service: Service,
   port: ServicePort,
   subset: Subset | undefined,
@@ -189,8 +188,8 @@ function targetOf(
 ): OutboundTarget {
   const { servicePort } = port;
   const policy = layerPolicy(rule, servicePort, subset, world.meshConfig().defaultTrafficPolicy);
-  const passesThrough = policy.policy.loadBalancer?.simple === 'PASSTHROUGH';
-  const found = discoveryOf(proxyType, service);
+  const passesThrough = policy.policy.loadBalancer?.simple === 'PASSTHROUGH' && node.generator === undefined;
+  const found = discoveryOf(node, service);
   const discovery = passesThrough && found !== 'DYNAMIC_DNS' ? 'ORIGINAL_DST' : found;
   const name: ClusterName = {
     direction: 'outbound',
@@ -209,15 +208,16 @@ function hasCluster(service: Service, port: ServicePort, isSniDnat: boolean): bo
   return !isSniDnat && ['HTTP', 'HTTP2', 'GRPC', 'TLS'].includes(port.protocol);
 }
 
-function discoveryOf(proxyType: ProxyType, service: Service): Discovery {
+function discoveryOf(node: ProxyNode, service: Service): Discovery {
   switch (service.resolution) {
     case 'dns':
       return 'STRICT_DNS';
     case 'dns-round-robin':
       return 'LOGICAL_DNS';
     case 'passthrough':
-      // A gateway's clients do not call the upstream's address, so there is no original destination.
-      return proxyType === 'router' ? 'EDS' : 'ORIGINAL_DST';
+      // A gateway's clients do not call the upstream's address, so there is no original destination; no more do those
+      // of applications without a proxy.
+      return node.type === 'router' || node.generator !== undefined ? 'EDS' : 'ORIGINAL_DST';
     case 'dynamic-dns':
       return isDynamicDns(service) ? 'DYNAMIC_DNS' : 'EDS';
     case 'client-side':

@@ -45,7 +45,10 @@ export function clusterEndpoints(
         (service.isNodeLocal !== true || endpoint.nodeName === node.labels['kubernetes.io/hostname']) &&
         (!isLocal || endpoint.clusterId === node.clusterId) &&
         // EDS takes addresses, not names to resolve; without an address a gateway may stand for it.
-        (isDns || endpoint.address === '' || isIP(endpoint.address) !== 0 || isPipe(endpoint)),
+        (isDns ||
+          endpoint.address === '' ||
+          isIP(endpoint.address) !== 0 ||
+          (isPipe(endpoint) && node.generator === undefined)),
     )
     .map((endpoint) => asSpokenTo(world, scope, target, endpoint));
   const reached = throughGateways(world, scope, chosen, isDns);

@@ -10,6 +10,7 @@ import {
 } from '../../api/gen/envoy/service/load_stats/v3/lrs_pb.js';
 import type { Clock } from '../../base/clock.ts';
 import type { Logger } from '../../base/logger.ts';
+import type { LoadCounted } from './load-table.ts';
 import { LoadTable } from './load-table.ts';
 import { ReportService } from './report-stream.ts';
 import type { XdsServer } from './server.ts';
@@ -20,13 +21,17 @@ export interface LoadReportingOptions {
   readonly ready: () => boolean;
   /** How often clients are to report. Default 10 s. */
   readonly intervalMs?: number;
+  /** Told of every number that was reported, as LoadTable is. */
+  readonly counted?: LoadCounted;
 }
 
 export class LoadReporting {
-  readonly table = new LoadTable();
+  readonly table: LoadTable;
   readonly #service: ReportService<LoadStatsRequest>;
 
-  constructor(server: XdsServer, { clock, logger, ready, intervalMs = 10_000 }: LoadReportingOptions) {
+  constructor(server: XdsServer, options: LoadReportingOptions) {
+    const { clock, logger, ready, intervalMs = 10_000, counted } = options;
+    this.table = new LoadTable(counted);
     // Every cluster that a client has: who it is and what it calls is known to the client alone.
     const order = toBinary(
       LoadStatsResponseSchema,

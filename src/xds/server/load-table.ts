@@ -35,6 +35,7 @@ interface LocalityRow {
 }
 
 interface ClusterRow {
+  readonly name: string;
   readonly service: string;
   dropped: number;
   readonly localities: Map<string, LocalityRow>;
@@ -47,9 +48,17 @@ const localitiesMax = 100;
 export const otherName = '(other)';
 const nameLengthMax = 1024;
 
+/** Told of the requests to a cluster that a client reported, by how they ended. */
+export type LoadCounted = (cluster: string, outcome: 'success' | 'error' | 'dropped', count: number) => void;
+
 export class LoadTable {
+  readonly #counted: LoadCounted;
   readonly #clusters = new Map<string, ClusterRow>();
   #reports = 0;
+
+  constructor(counted: LoadCounted = () => {}) {
+    this.#counted = counted;
+  }
 
   /** Messages taken in. */
   get reports(): number {
@@ -92,10 +101,13 @@ export class LoadTable {
     const { clusterName, clusterServiceName, upstreamLocalityStats } = stats;
     const row = this.#cluster(clusterName, clusterServiceName === clusterName ? '' : clusterServiceName);
     row.dropped += Number(stats.totalDroppedRequests);
+    this.#counted(row.name, 'dropped', Number(stats.totalDroppedRequests));
     for (const each of upstreamLocalityStats) {
       const place = localityOf(row, each);
       place.succeeded += Number(each.totalSuccessfulRequests);
       place.failed += Number(each.totalErrorRequests);
+      this.#counted(row.name, 'success', Number(each.totalSuccessfulRequests));
+      this.#counted(row.name, 'error', Number(each.totalErrorRequests));
       place.issued += Number(each.totalIssuedRequests);
       const now = Number(each.totalRequestsInProgress);
       place.inProgress += now;
@@ -109,7 +121,7 @@ export class LoadTable {
     const name = isOdd || isFull ? otherName : written;
     let row = this.#clusters.get(name);
     if (row === undefined) {
-      row = { service: name === otherName ? '' : service, dropped: 0, localities: new Map() };
+      row = { name, service: name === otherName ? '' : service, dropped: 0, localities: new Map() };
       this.#clusters.set(name, row);
     }
     return row;
