@@ -45,6 +45,7 @@ class Proxy {
     EDS: new Map(),
     LDS: new Map(),
     RDS: new Map(),
+    ECDS: new Map(),
   };
   readonly #bench: DeliveryBench;
   readonly #open = new Map<Type, readonly Encoded[]>();

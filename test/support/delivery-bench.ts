@@ -1,9 +1,11 @@
 // A proxy and a world for tests of delivery, both under the test's hand: no sockets, no time.
-import type { Subscription } from '../../src/xds/server/subscription.ts';
+import { receiveDelta } from '../../src/xds/server/delta-subscription.ts';
+import type { OutgoingResource } from '../../src/xds/server/dialect.ts';
+import type { Subscription, SubscriptionEvent } from '../../src/xds/server/subscription.ts';
 import { receive, sent } from '../../src/xds/server/subscription.ts';
 import { isWildcardType, typeUrls, warmedBy } from '../../src/xds/types.ts';
-import type { Flight } from '../../src/pilot/delivery-track.ts';
 import { Delivery } from '../../src/pilot/delivery.ts';
+import type { Flight } from '../../src/pilot/delivery-track.ts';
 import type { Encoded, Snapshot } from '../../src/pilot/resources.ts';
 import { FakeClock } from './fake-clock.ts';
 
@@ -12,25 +14,84 @@ export const types = {
   EDS: typeUrls.endpoint,
   LDS: typeUrls.listener,
   RDS: typeUrls.route,
+  ECDS: typeUrls.extensionConfig,
 } as const;
 export type Type = keyof typeof types;
 
-/** A proxy and a world, both under the test's hand. Resources are texts: `name=content`. */
-export class DeliveryBench {
-  readonly clock: FakeClock;
-  readonly subscriptions = new Map<string, Subscription>();
-  readonly world: Record<Type, Map<string, Encoded>> = {
+/** What a response held. */
+export interface SentResponse {
+  readonly type: Type;
+  readonly nonce: string;
+  readonly resources: readonly Encoded[];
+  /** As they stand on the wire, by name. */
+  readonly versions: ReadonlyMap<string, string>;
+  readonly removed: readonly string[];
+}
+
+/** What a delta request says beside its type. */
+export interface DeltaAsk {
+  readonly subscribe?: readonly string[];
+  readonly unsubscribe?: readonly string[];
+  readonly versions?: Readonly<Record<string, string>> | ReadonlyMap<string, string>;
+  readonly nonce?: string;
+  readonly error?: string;
+}
+
+/** What the proxy should have, shared by all of its streams. Resources are texts: `name=content`. */
+export class BenchWorld {
+  readonly resources: Record<Type, Map<string, Encoded>> = {
     CDS: new Map(),
     EDS: new Map(),
     LDS: new Map(),
     RDS: new Map(),
+    ECDS: new Map(),
   };
-  /** What was sent, as `CDS a=1 b=1`; taken by `take`. */
+
+  /** Puts `name=content` into the world; ` -> a,b` after it names clusters, `!eds` makes it an EDS cluster. */
+  set(type: Type, ...texts: readonly string[]): void {
+    for (const text of texts) {
+      const [, name = '', content = '', clusters = ''] = /^([^=]+)=(\S*)(?: -> (.*))?$/.exec(text) ?? [];
+      this.resources[type].set(name, {
+        name,
+        field: Buffer.from(content),
+        version: `${content} ${clusters}`,
+        facts: {
+          clusters: clusters === '' ? [] : clusters.split(','),
+          ...(content.includes('!eds') ? { endpointsName: name } : {}),
+        },
+        provenance: [],
+      });
+    }
+  }
+
+  remove(type: Type, ...names: readonly string[]): void {
+    for (const name of names) this.resources[type].delete(name);
+  }
+
+  /** What a proxy that asks for these names should have. */
+  targetOf(type: Type, wildcard: boolean, names: Iterable<string>): Map<string, Encoded> {
+    const all = this.resources[type];
+    const target = new Map<string, Encoded>();
+    for (const name of wildcard ? all.keys() : [...names].sort()) {
+      const encoded = all.get(name) ?? (type === 'EDS' || type === 'RDS' ? emptyOf(name) : undefined);
+      if (encoded !== undefined) target.set(name, encoded);
+    }
+    return target;
+  }
+}
+
+/** One stream of a proxy. */
+export class DeliveryBench {
+  readonly clock: FakeClock;
+  readonly dialect: 'sotw' | 'delta';
+  readonly subscriptions = new Map<string, Subscription>();
+  readonly worldOf: BenchWorld;
+  /** What was sent, as `CDS a=1 b=1`, with removed names as `-a`; taken by `take`. */
   sentTexts: string[] = [];
   rejected: string[] = [];
   busy = false;
   /** Called with every response. */
-  onSend: (type: Type, resources: readonly Encoded[]) => void = () => {};
+  onSend: (type: Type, resources: readonly Encoded[], response: SentResponse) => void = () => {};
   /** Called whenever a target is asked for. */
   onTarget: () => void = () => {};
   /** Called with each ACK before it is taken in, and the response that it is about. */
@@ -41,18 +102,20 @@ export class DeliveryBench {
   readonly #snapshots = new Map<string, Snapshot>();
   #nonces = 0;
 
-  constructor(clock = new FakeClock()) {
+  constructor(clock = new FakeClock(), dialect: 'sotw' | 'delta' = 'sotw', world = new BenchWorld()) {
+    this.dialect = dialect;
+    this.worldOf = world;
     this.clock = clock;
     const isBusy = (): boolean => this.busy;
     this.delivery = new Delivery({
       clock: this.clock,
       port: {
-        dialect: 'sotw',
+        dialect,
         subscriptions: this.subscriptions,
         get busy() {
           return isBusy();
         },
-        send: (typeUrl, resources) => this.#send(typeUrl, resources as readonly Encoded[]),
+        send: (typeUrl, resources, removed) => this.#send(typeUrl, resources, removed),
       },
       target: (typeUrl) => {
         this.onTarget();
@@ -67,28 +130,20 @@ export class DeliveryBench {
     });
   }
 
-  /** Puts `name=content` into the world; ` -> a,b` after it names clusters, `!eds` makes it an EDS cluster. */
+  get world(): Record<Type, Map<string, Encoded>> {
+    return this.worldOf.resources;
+  }
+
+  /** See BenchWorld. */
   set(type: Type, ...texts: readonly string[]): void {
-    for (const text of texts) {
-      const [, name = '', content = '', clusters = ''] = /^([^=]+)=(\S*)(?: -> (.*))?$/.exec(text) ?? [];
-      this.world[type].set(name, {
-        name,
-        field: Buffer.from(content),
-        version: `${content} ${clusters}`,
-        facts: {
-          clusters: clusters === '' ? [] : clusters.split(','),
-          ...(content.includes('!eds') ? { endpointsName: name } : {}),
-        },
-        provenance: [],
-      });
-    }
+    this.worldOf.set(type, ...texts);
   }
 
   remove(type: Type, ...names: readonly string[]): void {
-    for (const name of names) this.world[type].delete(name);
+    this.worldOf.remove(type, ...names);
   }
 
-  /** A request; `nonce` defaults to the last one of this stream. */
+  /** A request in state of the world; `nonce` defaults to the last one of this stream. */
   ask(
     type: Type,
     names: readonly string[] = [],
@@ -106,8 +161,7 @@ export class DeliveryBench {
       },
       isWildcardType(typeUrl),
     );
-    if (subscription === undefined) this.subscriptions.delete(typeUrl);
-    else this.subscriptions.set(typeUrl, subscription);
+    this.#take(typeUrl, subscription);
     const waiting = event.kind === 'subscribe' ? warmedBy(typeUrl) : undefined;
     const dependent = waiting === undefined ? undefined : this.subscriptions.get(waiting);
     if (waiting !== undefined && dependent !== undefined)
@@ -118,12 +172,37 @@ export class DeliveryBench {
     this.onReceived(type);
   }
 
+  /** A request in delta; without `nonce` it says nothing of a response. */
+  askDelta(type: Type, ask: DeltaAsk = {}): SubscriptionEvent {
+    const typeUrl = types[type];
+    const { subscribe = [], unsubscribe = [], versions = {}, nonce = '', error } = ask;
+    const { subscription, event } = receiveDelta(
+      this.subscriptions.get(typeUrl),
+      {
+        subscribe,
+        unsubscribe,
+        versions: versions instanceof Map ? versions : new Map(Object.entries(versions)),
+        nonce,
+        ...(error === undefined ? {} : { error: { code: 13, message: error } }),
+      },
+      isWildcardType(typeUrl),
+    );
+    this.#take(typeUrl, subscription);
+    if (event.kind === 'ack') this.onAck(type, this.delivery.inFlight(typeUrl));
+    this.delivery.received(typeUrl, event);
+    this.delivery.pump();
+    this.onReceived(type);
+    return event;
+  }
+
   ack(type: Type): void {
-    this.ask(type, [...(this.subscriptions.get(types[type])?.names ?? [])]);
+    if (this.dialect === 'delta') this.askDelta(type, { nonce: this.#lastNonce(type) });
+    else this.ask(type, [...(this.subscriptions.get(types[type])?.names ?? [])]);
   }
 
   nack(type: Type, error: string): void {
-    this.ask(type, [...(this.subscriptions.get(types[type])?.names ?? [])], { error });
+    if (this.dialect === 'delta') this.askDelta(type, { nonce: this.#lastNonce(type), error });
+    else this.ask(type, [...(this.subscriptions.get(types[type])?.names ?? [])], { error });
   }
 
   push(): void {
@@ -138,43 +217,49 @@ export class DeliveryBench {
 
   /** A proxy with everything that the world has, all acknowledged. */
   connect(endpointNames: readonly string[], routeNames: readonly string[]): void {
-    this.ask('CDS');
-    this.ack('CDS');
-    if (endpointNames.length > 0) {
-      this.ask('EDS', endpointNames);
-      this.ack('EDS');
-    }
-    this.ask('LDS');
-    this.ack('LDS');
-    if (routeNames.length > 0) {
-      this.ask('RDS', routeNames);
-      this.ack('RDS');
-    }
+    const ask = (type: Type, names: readonly string[] = []): void => {
+      if (this.dialect === 'delta') this.askDelta(type, { subscribe: names });
+      else this.ask(type, names);
+      this.ack(type);
+    };
+    ask('CDS');
+    if (endpointNames.length > 0) ask('EDS', endpointNames);
+    ask('LDS');
+    if (routeNames.length > 0) ask('RDS', routeNames);
     this.take();
   }
 
-  #send(typeUrl: string, resources: readonly Encoded[]): string {
+  #lastNonce(type: Type): string {
+    return this.subscriptions.get(types[type])?.nonceSent ?? '';
+  }
+
+  #take(typeUrl: string, subscription: Subscription | undefined): void {
+    if (subscription === undefined) this.subscriptions.delete(typeUrl);
+    else this.subscriptions.set(typeUrl, subscription);
+  }
+
+  #send(typeUrl: string, outgoing: readonly OutgoingResource[], removed: readonly string[]): string {
     const nonce = `n${++this.#nonces}`;
     const before = this.subscriptions.get(typeUrl);
     if (before === undefined) throw new Error(`not subscribed to ${typeUrl}`);
     this.subscriptions.set(typeUrl, sent(before, { nonce, version: 'v', atMs: 0 }));
-    this.onSend(short(typeUrl), resources);
+    const target = this.target(typeUrl);
+    const resources = outgoing.map(
+      (each) => [target?.get(each.name), each].find((one) => one?.field === each.field) as Encoded,
+    );
+    const type = short(typeUrl);
+    const versions = new Map(outgoing.map(({ name, version }) => [name, version]));
     const content = resources.map(({ name, field }) => `${name}=${Buffer.from(field).toString()}`);
-    this.sentTexts.push([short(typeUrl), ...content].join(' '));
+    this.sentTexts.push([type, ...content, ...removed.map((name) => `-${name}`)].join(' '));
+    this.onSend(type, resources, { type, nonce, resources, versions, removed });
     return nonce;
   }
 
-  /** What the proxy should have. */
+  /** What the proxy should have of a type. */
   target(typeUrl: string): Snapshot | undefined {
     const subscription = this.subscriptions.get(typeUrl);
     if (subscription === undefined) return undefined;
-    const all = this.world[short(typeUrl)];
-    const names = subscription.wildcard ? [...all.keys()] : [...subscription.names].sort();
-    const next = new Map<string, Encoded>();
-    for (const name of names) {
-      const encoded = all.get(name) ?? emptyOf(name);
-      next.set(name, encoded);
-    }
+    const next = this.worldOf.targetOf(short(typeUrl), subscription.wildcard, subscription.names);
     const known = this.#snapshots.get(typeUrl);
     if (known?.size === next.size && [...next].every(([name, each]) => known.get(name) === each))
       return known;
@@ -188,13 +273,8 @@ const empties = new Map<string, Encoded>();
 function emptyOf(name: string): Encoded {
   const known = empties.get(name);
   if (known !== undefined) return known;
-  const empty = {
-    name,
-    field: Buffer.from('empty'),
-    version: 'empty',
-    facts: { clusters: [] },
-    provenance: [],
-  };
+  const field = Buffer.from('empty');
+  const empty = { name, field, version: 'empty', facts: { clusters: [] }, provenance: [] };
   empties.set(name, empty);
   return empty;
 }
