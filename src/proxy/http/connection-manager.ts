@@ -22,6 +22,8 @@ import type { FilterContext, NetworkFilter, RouteSlot } from '../network/filter.
 import { durationMs, refuseFields } from '../refuse-fields.ts';
 import { compileRoutes } from '../router/compile.ts';
 import { compileFault } from '../router/compile-filter-configs.ts';
+import type { Http2Options } from '../http2/options.ts';
+import { readHttp2Options } from '../http2/options.ts';
 import { HttpManager } from './manager.ts';
 import { headBytesMax, headersMax } from './header-limits.ts';
 import type { FilterSettings, ManagerSettings, ServerHeader, Underscores } from './settings.ts';
@@ -35,7 +37,6 @@ const acceptedFields = new Set([
   'http_filters',
   'common_http_protocol_options',
   'http_protocol_options',
-  // HTTP/2 is not served yet: its limits have nothing to act on.
   'http2_protocol_options',
   'server_name',
   'server_header_transformation',
@@ -106,8 +107,6 @@ function routeSlot(
 }
 
 function compileSettings(config: HttpConnectionManager, context: FilterContext): ManagerSettings {
-  if (config.codecType === CodecType.HTTP2 || config.codecType === CodecType.HTTP3)
-    throw new ConfigError('codec_type', 'only AUTO and HTTP1 are served');
   if (
     config.forwardClientCertDetails === ForwardClientCert.APPEND_FORWARD ||
     config.forwardClientCertDetails === ForwardClientCert.FORWARD_ONLY
@@ -119,6 +118,8 @@ function compileSettings(config: HttpConnectionManager, context: FilterContext):
   const { filters, suppressEnvoyHeaders } = compileFilters(config.httpFilters);
   return {
     statPrefix: config.statPrefix,
+    codec: codecOf(config),
+    http2: http2OptionsOf(config),
     filters,
     suppressEnvoyHeaders,
     serverName: config.serverName === '' ? 'envoy' : config.serverName,
@@ -149,6 +150,7 @@ function compileSettings(config: HttpConnectionManager, context: FilterContext):
     requestHeadersTimeoutMs: durationMs(config.requestHeadersTimeout, 0),
     streamDurationMaxMs: durationMs(common?.maxStreamDuration, 0),
     delayedCloseMs: durationMs(config.delayedCloseTimeout, 1000),
+    drainTimeoutMs: durationMs(config.drainTimeout, 5000),
     requestsPerConnectionMax: common?.maxRequestsPerConnection ?? 0,
     connectionDurationMaxMs: durationMs(common?.maxConnectionDuration, 0),
     accessLog: context.accessLogs(config.accessLog),
@@ -216,6 +218,31 @@ function compileFilters(configs: readonly HttpFilter[]): {
   if (!hasRouter)
     throw new ConfigError('http_filters', 'the last filter must be the router (envoy.filters.http.router)');
   return { filters, suppressEnvoyHeaders };
+}
+
+function codecOf(config: HttpConnectionManager): ManagerSettings['codec'] {
+  switch (config.codecType) {
+    case CodecType.AUTO:
+      return 'auto';
+    case CodecType.HTTP1:
+      return 'http1';
+    case CodecType.HTTP2:
+      return 'http2';
+    case CodecType.HTTP3:
+      throw new ConfigError('codec_type', 'HTTP3 is not served; AUTO, HTTP1 and HTTP2 are');
+    default:
+      throw unknownEnum('codec_type', config.codecType);
+  }
+}
+
+/** `stream_error_on_invalid_http_message` of the manager is the default of the codec's own option. */
+function http2OptionsOf(config: HttpConnectionManager): Http2Options {
+  const options = readHttp2Options(config.http2ProtocolOptions, 'http2_protocol_options');
+  const { overrideStreamErrorOnInvalidHttpMessage: own } = config.http2ProtocolOptions ?? {};
+  const ofManager = config.streamErrorOnInvalidHttpMessage;
+  return own === undefined && ofManager === true
+    ? { ...options, streamErrorOnInvalidMessage: true }
+    : options;
 }
 
 function serverHeaderOf(config: HttpConnectionManager): ServerHeader {

@@ -37,6 +37,22 @@ const forbiddenInTrailers: readonly number[] = (
 
 const noSlots: readonly number[] = Array.from({ length: nameIdEnd }, () => 0);
 
+/** Takes the lines of a block, one after the other: the encoder of HTTP/2. */
+export interface LineSink {
+  /** A line that stands in `text`. `sensitive`: it must not enter a compression table. */
+  line(
+    id: number,
+    text: string,
+    nameStart: number,
+    nameEnd: number,
+    valueStart: number,
+    valueEnd: number,
+    sensitive: boolean,
+  ): void;
+  /** A line that was replaced or added here. */
+  pair(id: number, name: string, value: string, sensitive: boolean): void;
+}
+
 export class HeaderBlock implements MessageHeaders {
   /** The head as it came, names in lower case. */
   text = '';
@@ -53,6 +69,8 @@ export class HeaderBlock implements MessageHeaders {
   readonly #slots: number[] = noSlots.slice();
   /** Name, value, name, value: lines that were added, in order. A removed one has an empty name. */
   readonly #added: string[] = [];
+  /** Indices of lines that the peer keeps out of compression tables: the next one must, too (RFC 7541 section 7.1.3). */
+  readonly #sensitive: number[] = [];
 
   /** Forgets everything. */
   clear(): void {
@@ -60,6 +78,12 @@ export class HeaderBlock implements MessageHeaders {
     this.text = '';
     this.count = 0;
     this.#added.length = 0;
+    if (this.#sensitive.length > 0) this.#sensitive.length = 0;
+  }
+
+  /** For the parser: the line that is pushed next is HPACK's never-indexed. */
+  markSensitive(): void {
+    this.#sensitive.push(this.count);
   }
 
   /** For the parser: a line whose offsets are relative to the start of `text`. False: too many lines. */
@@ -264,6 +288,43 @@ export class HeaderBlock implements MessageHeaders {
     return out;
   }
 
+  /** Whether anything is left. */
+  get hasLines(): boolean {
+    for (let index = 0; index < this.count; index++) if (this.#states[index] !== dropped) return true;
+    return this.#added.some((text, at) => at % 2 === 0 && text !== '');
+  }
+
+  /** Hands all lines to `sink`, in order. */
+  visitLines(sink: LineSink): void {
+    const { text, offsets, count, ids } = this;
+    const states = this.#states;
+    const marked = this.#sensitive.length > 0;
+    for (let index = 0; index < count; index++) {
+      const state = states[index];
+      if (state === dropped) continue;
+      const sensitive = marked && this.#sensitive.includes(index);
+      if (state === replaced) {
+        sink.pair(ids[index]!, this.nameAt(index), this.#values[index]!, sensitive);
+        continue;
+      }
+      const at = index * 4;
+      sink.line(
+        ids[index]!,
+        text,
+        offsets[at]!,
+        offsets[at + 1]!,
+        offsets[at + 2]!,
+        offsets[at + 3]!,
+        sensitive,
+      );
+    }
+    const added = this.#added;
+    for (let at = 0; at < added.length; at += 2) {
+      const name = added[at]!;
+      if (name !== '') sink.pair(nameIdOf(name), name, added[at + 1]!, false);
+    }
+  }
+
   /** Makes this block hold the same headers as `other`, for a second request made from it. */
   copyFrom(other: HeaderBlock): void {
     this.clear();
@@ -277,6 +338,7 @@ export class HeaderBlock implements MessageHeaders {
     }
     for (let id = 0; id < nameIdEnd; id++) this.#slots[id] = other.#slots[id]!;
     this.#added.push(...other.#added);
+    this.#sensitive.push(...other.#sensitive);
   }
 
   #replaceLine(index: number, value: string): void {

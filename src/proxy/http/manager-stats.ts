@@ -4,6 +4,7 @@ import type { Counter, Gauge, Histogram, StatsScope } from '../stats/stats.ts';
 const counterNames = [
   'downstream_cx_total',
   'downstream_cx_http1_total',
+  'downstream_cx_http2_total',
   'downstream_cx_destroy',
   'downstream_cx_destroy_active_rq',
   'downstream_cx_destroy_local',
@@ -18,6 +19,8 @@ const counterNames = [
   'downstream_cx_drain_close',
   'downstream_rq_total',
   'downstream_rq_http1_total',
+  'downstream_rq_http2_total',
+  'downstream_rq_too_many_premature_resets',
   'downstream_rq_completed',
   'downstream_rq_1xx',
   'downstream_rq_2xx',
@@ -42,7 +45,12 @@ const counterNames = [
   'rq_total',
   'rq_reset_after_downstream_response_started',
 ] as const;
-const gaugeNames = ['downstream_cx_active', 'downstream_cx_http1_active', 'downstream_rq_active'] as const;
+const gaugeNames = [
+  'downstream_cx_active',
+  'downstream_cx_http1_active',
+  'downstream_cx_http2_active',
+  'downstream_rq_active',
+] as const;
 const histogramNames = ['downstream_rq_time', 'downstream_cx_length_ms'] as const;
 
 /** https://www.envoyproxy.io/docs/envoy/v1.33.0/configuration/http/http_conn_man/stats */

@@ -6,12 +6,25 @@ import type { CompiledRoutes } from '../router/compiled.ts';
 import type { ClusterLookup } from '../upstream/cluster.ts';
 import type { ManagerStats } from './manager-stats.ts';
 import { managerStats } from './manager-stats.ts';
+import { Http2ServerConnection } from '../http2/server-connection.ts';
+import type { CodecStats } from '../http2/codec-stats.ts';
+import { codecStats } from '../http2/codec-stats.ts';
 import { ServerConnection } from './server-connection.ts';
 import type { ManagerSettings } from './settings.ts';
+
+/** A connection of either protocol. */
+export interface ManagedConnection {
+  readonly protocol: 'http1' | 'http2';
+  /** No further requests. */
+  drain(): void;
+  /** Closes now. */
+  destroy(): void;
+}
 
 export class HttpManager implements NetworkFilter {
   readonly settings: ManagerSettings;
   readonly stats: ManagerStats;
+  readonly http2Stats: CodecStats;
   readonly deadlines: Deadlines;
   readonly clusters: ClusterLookup;
   /** This machine's address, which stands in x-forwarded-for for clients on loopback, as in Envoy. */
@@ -19,7 +32,7 @@ export class HttpManager implements NetworkFilter {
   readonly context: FilterContext;
   readonly #slot: RouteSlot;
   readonly #ownsSlot: boolean;
-  readonly #connections = new Set<ServerConnection>();
+  readonly #connections = new Set<ManagedConnection>();
   #draining = false;
   #released = false;
   #dateSecond = -1;
@@ -32,6 +45,7 @@ export class HttpManager implements NetworkFilter {
     this.stats = managerStats(
       context.stats.scope('http').scope(settings.statPrefix, 'envoy_http_conn_manager_prefix'),
     );
+    this.http2Stats = codecStats(context.stats);
     this.deadlines = new Deadlines(context.clock);
     this.clusters = context.clusters;
     this.localAddress = ownAddress();
@@ -46,12 +60,34 @@ export class HttpManager implements NetworkFilter {
   accept(downstream: DownstreamConnection): void {
     const { stats } = this;
     stats.downstream_cx_total.inc();
-    stats.downstream_cx_http1_total.inc();
     stats.downstream_cx_active.inc();
+    if (this.settings.codec === 'http2') {
+      this.#startHttp2(downstream, downstream.peeked);
+      return;
+    }
+    stats.downstream_cx_http1_total.inc();
     stats.downstream_cx_http1_active.inc();
     const connection = new ServerConnection(this, downstream);
     this.#connections.add(connection);
     connection.start();
+    if (this.#draining) connection.drain();
+  }
+
+  /** A connection that was taken for HTTP/1.1 began with HTTP/2's preface: `first` is all that was read of it. */
+  becomeHttp2(connection: ServerConnection, first: Buffer): void {
+    this.#connections.delete(connection);
+    this.stats.downstream_cx_http1_total.add(-1);
+    this.stats.downstream_cx_http1_active.dec();
+    this.#startHttp2(connection.downstream, first);
+  }
+
+  #startHttp2(downstream: DownstreamConnection, first: Buffer | undefined): void {
+    const { stats } = this;
+    stats.downstream_cx_http2_total.inc();
+    stats.downstream_cx_http2_active.inc();
+    const connection = new Http2ServerConnection(this, downstream);
+    this.#connections.add(connection);
+    connection.start(first);
     if (this.#draining) connection.drain();
   }
 
@@ -68,10 +104,11 @@ export class HttpManager implements NetworkFilter {
   }
 
   /** A connection is gone. */
-  forget(connection: ServerConnection): void {
+  forget(connection: ManagedConnection): void {
     this.#connections.delete(connection);
     this.stats.downstream_cx_active.dec();
-    this.stats.downstream_cx_http1_active.dec();
+    if (connection.protocol === 'http2') this.stats.downstream_cx_http2_active.dec();
+    else this.stats.downstream_cx_http1_active.dec();
     if (this.#draining) this.#release();
   }
 

@@ -72,6 +72,11 @@ export class HeadParser {
     this.block = block;
   }
 
+  /** Of requests. */
+  get protocol(): 'HTTP/1.0' | 'HTTP/1.1' {
+    return this.minorVersion === 0 ? 'HTTP/1.0' : 'HTTP/1.1';
+  }
+
   /** Parses the request head that starts at `buffer[start]`; bytes from `limit` on are not looked at. */
   request(buffer: Buffer, start: number, limit: number): HeadResult {
     let at = start;

@@ -3,11 +3,11 @@ import { randomUUID } from 'node:crypto';
 import { socketAddress } from '../io/socket-address.ts';
 import { flagBits } from '../stream-info.ts';
 import type { HeaderBlock } from './header-block.ts';
-import type { HeadParser } from './message-parser.ts';
 import { nameIds } from './names.ts';
 import { preparePath } from './path.ts';
 import type { ManagerSettings } from './settings.ts';
 import type { HttpStream } from './stream.ts';
+import type { RequestHead } from './stream-connection.ts';
 import { strippedHost } from './target-options.ts';
 
 /** An answer instead of routing. */
@@ -48,14 +48,14 @@ const edgeHeaders: readonly number[] = [
 ];
 
 /** Sets the stream's authority and path, and changes its headers; the check says why the request is answered here. */
-export function prepareRequest(stream: HttpStream, parser: HeadParser): RequestCheck | undefined {
+export function prepareRequest(stream: HttpStream, head: RequestHead): RequestCheck | undefined {
   const { headers } = stream;
   const { settings } = stream.connection.manager;
-  if (parser.minorVersion === 0 && !settings.acceptHttp10) {
+  if (head.protocol === 'HTTP/1.0' && !settings.acceptHttp10) {
     stream.connection.closeAfterResponse = true;
     return { ...refusal(426, 'low_version', 'Upgrade Required'), flags: flagBits.DPE };
   }
-  const bad = checkTarget(stream, parser, settings) ?? checkHeaders(headers, settings, stream);
+  const bad = checkTarget(stream, head, settings) ?? checkHeaders(headers, settings, stream, head);
   if (bad !== undefined) return bad;
   const path = preparePath(stream.path, settings.path);
   switch (path.kind) {
@@ -90,13 +90,13 @@ function refusal(status: number, details: string, body = ''): RequestCheck {
 /** Origin-form, absolute-form, `*`; CONNECT is refused. */
 function checkTarget(
   stream: HttpStream,
-  parser: HeadParser,
+  head: RequestHead,
   settings: ManagerSettings,
 ): RequestCheck | undefined {
   const { headers } = stream;
-  const { target } = parser;
+  const { target } = head;
   let host = headers.known(H.host);
-  if (parser.method === 'CONNECT') {
+  if (head.method === 'CONNECT') {
     stream.authority = target;
     stream.connection.closeAfterResponse = true;
     return { ...refusal(404, 'route_not_found'), flags: flagBits.NR };
@@ -122,7 +122,7 @@ function checkTarget(
     stream.path = rest.startsWith('?') ? `/${rest}` : rest;
   }
   if (host === undefined) {
-    if (parser.minorVersion === 0 && settings.defaultHostForHttp10 !== '') {
+    if (head.protocol === 'HTTP/1.0' && settings.defaultHostForHttp10 !== '') {
       host = settings.defaultHostForHttp10;
       headers.setKnown(H.host, host);
     } else {
@@ -149,11 +149,13 @@ function checkHeaders(
   headers: HeaderBlock,
   settings: ManagerSettings,
   stream: HttpStream,
+  head: RequestHead,
 ): RequestCheck | undefined {
+  const codec = head.protocol === 'HTTP/2' ? 'http2' : 'http1';
   const tooMany = headers.count > settings.headersMax;
   if (tooMany || headers.text.length > settings.headBytesMax) {
     stream.connection.closeAfterResponse = true;
-    const details = tooMany ? 'http1.too_many_headers' : 'http1.headers_too_large';
+    const details = tooMany ? `${codec}.too_many_headers` : `${codec}.headers_too_large`;
     return { ...refusal(431, details, 'Request Header Fields Too Large'), flags: flagBits.DPE };
   }
   if (settings.underscores === 'allow') return undefined;
@@ -163,7 +165,7 @@ function checkHeaders(
     if (!name.includes('_')) continue;
     if (settings.underscores === 'reject') {
       stream.connection.closeAfterResponse = true;
-      return { ...refusal(400, 'http1.unexpected_underscore', 'Bad Request'), flags: flagBits.DPE };
+      return { ...refusal(400, `${codec}.unexpected_underscore`, 'Bad Request'), flags: flagBits.DPE };
     }
     headers.remove(name);
   }

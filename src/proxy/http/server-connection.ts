@@ -4,8 +4,9 @@ import { restoredDestination } from '../network/filter.ts';
 import type { SocketAddress } from '../io/socket-address.ts';
 import type { Deadline } from '../io/deadlines.ts';
 import type { WireHandler } from '../io/wire.ts';
+import { clientPreface } from '../http2/frames.ts';
 import { ChunkDecoder } from './chunk-decoder.ts';
-import type { HttpManager } from './manager.ts';
+import type { HttpManager, ManagedConnection } from './manager.ts';
 import { HeaderBlock } from './header-block.ts';
 import type { HeadError } from './message-parser.ts';
 import { HeadParser } from './message-parser.ts';
@@ -13,6 +14,7 @@ import { MessageWriter } from './message-writer.ts';
 import { nameIds } from './names.ts';
 import { reasonPhrase } from './reason-phrase.ts';
 import { HttpStream } from './stream.ts';
+import type { StreamConnection } from './stream-connection.ts';
 
 /**
  * idle: between requests. head: part of a head came. length, chunked, trailers: in a body.
@@ -35,13 +37,13 @@ type WriteFraming = 'none' | 'raw' | 'chunked';
 
 const H = nameIds;
 
-/** Why a request is not read on, as bits. */
-export const holdForFault = 1;
-export const holdForUpstream = 2;
+/** As much of HTTP/2's preface as tells it from a request: `PRI * HTTP/2`, as Envoy's codec AUTO. */
+const prefaceBytes = 12;
 
-export class ServerConnection implements WireHandler, Deadline {
+export class ServerConnection implements ManagedConnection, StreamConnection, WireHandler, Deadline {
   dueMs = 0;
   armedIndex = -1;
+  readonly protocol = 'http1';
   readonly downstream: DownstreamConnection;
   /** For ORIGINAL_DST clusters. */
   readonly destination: SocketAddress | undefined;
@@ -66,6 +68,8 @@ export class ServerConnection implements WireHandler, Deadline {
   #draining = false;
   #requests = 0;
   #since = 0;
+  /** The first bytes may still turn out to be HTTP/2's. */
+  #mayBeHttp2: boolean;
   /** Bytes that waited at the last look while closing. */
   #closingBytes = Infinity;
 
@@ -78,6 +82,7 @@ export class ServerConnection implements WireHandler, Deadline {
     this.#parser = new HeadParser(this.requestHeaders);
     this.#stream = new HttpStream(this);
     this.#since = manager.nowMs();
+    this.#mayBeHttp2 = manager.settings.codec === 'auto';
   }
 
   /** Takes the wire over. */
@@ -112,6 +117,14 @@ export class ServerConnection implements WireHandler, Deadline {
     return this.#draining;
   }
 
+  get writeBlocked(): boolean {
+    return this.writer.blocked;
+  }
+
+  flush(): void {
+    this.writer.flush();
+  }
+
   /** All of the current request has been read. */
   get requestComplete(): boolean {
     return this.#state === 'waiting' || this.#state === 'idle';
@@ -122,12 +135,35 @@ export class ServerConnection implements WireHandler, Deadline {
     this.manager.stats.downstream_cx_rx_bytes_total.add(length);
     const pending = this.#pending;
     if (pending === undefined) {
+      if (this.#mayBeHttp2 && this.#isHttp2(buffer, length)) return;
       this.#consume(buffer, length);
       return;
     }
     this.#pending = undefined;
     const joined = Buffer.concat([pending, buffer.subarray(0, length)]);
+    if (this.#mayBeHttp2 && this.#isHttp2(joined, joined.length)) return;
     this.#consume(joined, joined.length);
+  }
+
+  /** HTTP/2's preface hands the connection over; a part of it waits for the rest. */
+  #isHttp2(buffer: Buffer, length: number): boolean {
+    const compared = Math.min(length, prefaceBytes);
+    if (buffer.compare(clientPreface, 0, compared, 0, compared) !== 0) {
+      this.#mayBeHttp2 = false;
+      return false;
+    }
+    if (compared < prefaceBytes) {
+      this.#pending = Buffer.from(buffer.subarray(0, length));
+      this.#waitForHead();
+      return true;
+    }
+    const { manager } = this;
+    manager.deadlines.disarm(this);
+    // Counted again by whoever takes over.
+    manager.stats.downstream_cx_rx_bytes_total.add(-length);
+    this.#state = 'closed';
+    manager.becomeHttp2(this, Buffer.from(buffer.subarray(0, length)));
+    return true;
   }
 
   /** As Envoy, a client that closes its side gives its requests up. */
@@ -205,6 +241,14 @@ export class ServerConnection implements WireHandler, Deadline {
     this.writer.text(`HTTP/1.1 ${status} ${reasonPhrase(status)}\r\n${headers.serialize()}\r\n`);
   }
 
+  writeContinue(): void {
+    this.writer.text('HTTP/1.1 100 Continue\r\n\r\n');
+  }
+
+  writeText(text: string): void {
+    this.writer.text(text);
+  }
+
   /**
    * The head of the final response. `headers` hold neither transfer-encoding nor connection. The framing follows
    * Envoy's codec: what has no length and a body is chunked; an empty body gets a length of 0, save for HEAD.
@@ -245,7 +289,8 @@ export class ServerConnection implements WireHandler, Deadline {
   }
 
   /** The response is complete: the connection goes on with the next request, or closes. */
-  finish(trailers: HeaderBlock | undefined): void {
+  finish(received: HeaderBlock | undefined): void {
+    const trailers = this.manager.settings.enableTrailers ? received : undefined;
     if (this.#framing === 'chunked') {
       this.writer.text(trailers === undefined ? '0\r\n\r\n' : `0\r\n${trailers.serialize()}\r\n`);
     }
@@ -356,7 +401,9 @@ export class ServerConnection implements WireHandler, Deadline {
           }
           at = this.#trailers.end;
           this.#state = 'waiting';
-          stream.onRequestEnd(this.#trailers.block.count === 0 ? undefined : this.#trailers.block);
+          const { block } = this.#trailers;
+          const passed = this.manager.settings.enableTrailers && block.count > 0;
+          stream.onRequestEnd(passed ? block : undefined);
           break;
         }
         case 'waiting':

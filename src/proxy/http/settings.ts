@@ -1,6 +1,7 @@
 // The settings of one HTTP connection manager, compiled from its configuration.
 import type { AccessLogger } from '../access-log/access-log.ts';
 import type { CorsSettings, FaultSettings } from '../router/compiled.ts';
+import type { Http2Options } from '../http2/options.ts';
 import type { PathOptions } from './path.ts';
 import type { HostOptions } from './target-options.ts';
 
@@ -24,6 +25,9 @@ export type FilterSettings =
 
 export interface ManagerSettings extends HostOptions {
   readonly statPrefix: string;
+  /** auto: by the first bytes of a connection. */
+  readonly codec: 'auto' | 'http1' | 'http2';
+  readonly http2: Http2Options;
   /** Without the router. */
   readonly filters: readonly FilterSettings[];
   readonly suppressEnvoyHeaders: boolean;
@@ -59,6 +63,8 @@ export interface ManagerSettings extends HostOptions {
   readonly requestHeadersTimeoutMs: number;
   readonly streamDurationMaxMs: number;
   readonly delayedCloseMs: number;
+  /** HTTP/2: between the two GOAWAY of a graceful end. */
+  readonly drainTimeoutMs: number;
   /** 0: no limit. */
   readonly requestsPerConnectionMax: number;
   readonly connectionDurationMaxMs: number;

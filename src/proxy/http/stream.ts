@@ -20,13 +20,12 @@ import { StreamInfo, flagBits } from '../stream-info.ts';
 import { encodeCors, isPreflightAnswered } from './cors.ts';
 import { startFault } from './fault.ts';
 import { HeaderBlock } from './header-block.ts';
-import type { HeadParser } from './message-parser.ts';
 import { nameIds } from './names.ts';
 import type { RequestCheck } from './request-headers.ts';
 import { prepareRequest } from './request-headers.ts';
 import { prepareResponse } from './response-headers.ts';
-import type { ServerConnection } from './server-connection.ts';
-import { holdForFault } from './server-connection.ts';
+import type { RequestHead, StreamConnection } from './stream-connection.ts';
+import { holdForFault } from './stream-connection.ts';
 import { describeBody, describeForGrpc, isGrpcRequest } from './local-reply.ts';
 import type { CorsSettings } from '../router/compiled.ts';
 
@@ -44,7 +43,7 @@ export class StreamDeadline implements Deadline {
 }
 
 export class HttpStream implements MatchInput {
-  readonly connection: ServerConnection;
+  readonly connection: StreamConnection;
   readonly info = new StreamInfo();
   /** Between the head of a request and the end of its response. */
   active = false;
@@ -81,7 +80,7 @@ export class HttpStream implements MatchInput {
   #lastActivityMs = 0;
   #idleTimeoutMs = 0;
 
-  constructor(connection: ServerConnection) {
+  constructor(connection: StreamConnection) {
     this.connection = connection;
     this.headers = connection.requestHeaders;
     const { downstream } = connection;
@@ -104,14 +103,14 @@ export class HttpStream implements MatchInput {
   }
 
   /** A request head was read; `endStream`: it has no body. */
-  begin(parser: HeadParser, endStream: boolean): void {
+  begin(head: RequestHead, endStream: boolean): void {
     const { manager, downstream } = this.connection;
     const { info, headers } = this;
     const { stats } = manager;
     const nowMs = manager.nowMs();
     info.reset(manager.nowWallMs(), nowMs);
     info.downstreamRemoteAddress = downstream.remoteAddress;
-    info.protocol = parser.minorVersion === 0 ? 'HTTP/1.0' : 'HTTP/1.1';
+    info.protocol = head.protocol;
     info.requestHeaders = headers;
     info.requestHeaderBytes = headers.text.length;
     this.#clear();
@@ -119,13 +118,14 @@ export class HttpStream implements MatchInput {
     this.#requestEnded = endStream;
     if (endStream) info.requestReceivedMs = nowMs;
     stats.downstream_rq_total.inc();
-    stats.downstream_rq_http1_total.inc();
+    if (head.protocol === 'HTTP/2') stats.downstream_rq_http2_total.inc();
+    else stats.downstream_rq_http1_total.inc();
     stats.downstream_rq_active.inc();
-    this.method = parser.method;
-    this.path = parser.target;
+    this.method = head.method;
+    this.path = head.target;
     this.scheme = this.tls ? 'https' : 'http';
-    info.method = parser.method;
-    const check: RequestCheck | undefined = prepareRequest(this, parser);
+    info.method = head.method;
+    const check: RequestCheck | undefined = prepareRequest(this, head);
     this.pathOnly = withoutQuery(this.path);
     info.originalPath = this.path;
     info.path = this.path;
@@ -139,12 +139,18 @@ export class HttpStream implements MatchInput {
   }
 
   /** Answers what is no request: it could not be parsed (flag DPE), or did not come in time (no flag). */
-  refuse(status: number, body: string, details: string, flags: number = flagBits.DPE): void {
+  refuse(
+    status: number,
+    body: string,
+    details: string,
+    flags: number = flagBits.DPE,
+    protocol: RequestHead['protocol'] = 'HTTP/1.1',
+  ): void {
     const { manager, downstream } = this.connection;
     const { info } = this;
     info.reset(manager.nowWallMs(), manager.nowMs());
     info.downstreamRemoteAddress = downstream.remoteAddress;
-    info.protocol = 'HTTP/1.1';
+    info.protocol = protocol;
     this.headers.clear();
     this.#clear();
     this.active = true;
@@ -160,8 +166,7 @@ export class HttpStream implements MatchInput {
     if (this.#forwarding) this.#forwarder.onData(buffer, start, end);
   }
 
-  onRequestEnd(received: HeaderBlock | undefined): void {
-    const trailers = this.connection.manager.settings.enableTrailers ? received : undefined;
+  onRequestEnd(trailers: HeaderBlock | undefined): void {
     trailers?.dropForbiddenTrailers();
     this.info.requestReceivedMs = this.connection.manager.nowMs();
     this.#requestEnded = true;
@@ -185,14 +190,14 @@ export class HttpStream implements MatchInput {
     if (this.#forwarding) this.#forwarder.resumeResponse();
   }
 
-  /** The connection is gone. */
-  onDownstreamGone(): void {
+  /** The connection is gone, or the client took the request back (`details`). */
+  onDownstreamGone(details = 'downstream_remote_disconnect'): void {
     if (!this.active) return;
     const { info } = this;
     if (this.#forwarding) this.#forwarder.cancel();
     this.connection.manager.stats.downstream_rq_rx_reset.inc();
     info.responseFlags |= flagBits.DC;
-    info.responseCodeDetails = 'downstream_remote_disconnect';
+    info.responseCodeDetails = details;
     this.#complete();
   }
 
@@ -238,7 +243,7 @@ export class HttpStream implements MatchInput {
     if (body === '') return;
     if (this.method !== 'HEAD') {
       info.bytesSent += body.length;
-      this.connection.writer.text(body);
+      this.connection.writeText(body);
     }
     this.finish(undefined);
   }
@@ -308,7 +313,7 @@ export class HttpStream implements MatchInput {
     }
     // The log is written before the connection goes on with the next request in this object.
     this.#complete();
-    connection.finish(connection.manager.settings.enableTrailers ? trailers : undefined);
+    connection.finish(trailers);
   }
 
   /** The response was begun and cannot be completed. */
@@ -321,7 +326,7 @@ export class HttpStream implements MatchInput {
 
   /** Writes what waits. */
   flush(): void {
-    this.connection.writer.flush();
+    this.connection.flush();
   }
 
   /** The settings that this route has for a filter; undefined where it has none. */

@@ -234,12 +234,23 @@ export class HandleWire implements Wire {
     return this.#wrote(status, total);
   }
 
+  writeAtOnce(bytes: Uint8Array): boolean {
+    if (this.#ended || this.#destroyed) return true;
+    this.#send();
+    if (this.#destroyed) return true;
+    const request = this.#write;
+    const status = this.#handle.writeBuffer(request, bytes);
+    if (status === 0 && this.#binding.state[this.#binding.lastWriteWasAsync] !== 0) request.buffer = bytes;
+    return this.#wrote(status, bytes.length);
+  }
+
   pause(): void {
     this.#wantsReading = false;
     if (!this.#destroyed && !this.#connecting) this.#handle.readStop();
   }
 
   resume(): void {
+    if (this.#wantsReading) return;
     this.#wantsReading = true;
     if (!this.#destroyed && !this.#connecting && !this.#readEnded) this.#startReading();
   }

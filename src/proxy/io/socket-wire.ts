@@ -159,6 +159,11 @@ export class SocketWire implements Wire {
     return more;
   }
 
+  writeAtOnce(bytes: Uint8Array): boolean {
+    if (this.#ended || this.#socket.destroyed) return true;
+    return this.#socket.write(bytes);
+  }
+
   pause(): void {
     this.#socket.pause();
   }

@@ -36,6 +36,11 @@ export interface Wire {
   writeBytes(bytes: Uint8Array): boolean;
   /** As writeText: `text` and then `bytes`, in one write. */
   writeTextAndBytes(text: string, bytes: Uint8Array): boolean;
+  /**
+   * As writeBytes, but handed to the kernel within the call and never copied: for writers that gather by
+   * themselves. If `bufferedBytes` has grown by the call, the memory must not be touched again.
+   */
+  writeAtOnce(bytes: Uint8Array): boolean;
   pause(): void;
   resume(): void;
   /** Sends FIN after what is buffered. */

@@ -5,7 +5,7 @@
 import { isGrpcRequest } from '../http/local-reply.ts';
 import type { HeaderBlock } from '../http/header-block.ts';
 import { nameIds } from '../http/names.ts';
-import { holdForUpstream } from '../http/server-connection.ts';
+import { holdForUpstream } from '../http/stream-connection.ts';
 import type { HttpStream } from '../http/stream.ts';
 import { StreamDeadline } from '../http/stream.ts';
 import { flagBits } from '../stream-info.ts';
@@ -268,7 +268,7 @@ export class Forwarder implements ResponseHandler, PoolWaiter {
     if (this.#state !== 'responding' && this.#state !== 'tunnel') return;
     const stream = this.#stream;
     stream.respondData(buffer, start, end);
-    if (stream.connection.writer.blocked) this.#connection?.pause();
+    if (stream.connection.writeBlocked) this.#connection?.pause();
   }
 
   onResponseEnd(trailers: HeaderBlock | undefined): void {

@@ -69,7 +69,7 @@ export function frameBody(stream: HttpStream, endStream: boolean): boolean {
   if (!stream.connection.manager.settings.proxyContinue && headers.has(H.expect)) {
     if (headers.known(H.expect)!.toLowerCase() === '100-continue') {
       headers.removeKnown(H.expect);
-      if (!endStream) stream.connection.writer.text('HTTP/1.1 100 Continue\r\n\r\n');
+      if (!endStream) stream.connection.writeContinue();
     }
   }
   return chunked;
