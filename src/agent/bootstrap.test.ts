@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { messageFromJson } from '../api/any.ts';
 import { BootstrapSchema } from '../api/gen/envoy/config/bootstrap/v3/bootstrap_pb.js';
+import { ApiConfigSource_ApiType } from '../api/gen/envoy/config/core/v3/config_source_pb.js';
 import { readOptions } from '../proxy/bootstrap/options.ts';
 import { needs } from '../../test/support/tools.ts';
 import type { NodeIdentity } from './node-identity.ts';
@@ -77,7 +78,7 @@ test('nodeMetadata: the keys that Istio reads, and how the app is reached (B1.06
   expect(formatGatewayBinds([])).toEqual([]);
 });
 
-test('renderBootstrap: ports 15000, 15021 and 15090 on the pod address, ADS over SotW (D9.04, partly C1.02, F)', () => {
+test('renderBootstrap: ports 15000, 15021 and 15090 on the pod address, ADS (D9.04, partly C1.02, F)', () => {
   const message = messageFromJson(BootstrapSchema, renderBootstrap({ node: reviews, discovery }));
   const ports = message.staticResources?.listeners.map((listener) => listener.name);
   expect(ports).toEqual(['127.80.0.2_15090', '127.80.0.2_15021']);
@@ -90,6 +91,19 @@ test('renderBootstrap: ports 15000, 15021 and 15090 on the pod address, ADS over
     'agent',
     'xds-grpc',
   ]);
+});
+
+test('renderBootstrap: delta unless ISTIO_DELTA_XDS of the proxyMetadata says false (B3.01)', () => {
+  const apiType = (proxyMetadata?: Readonly<Record<string, string>>): unknown => {
+    const node = proxyMetadata === undefined ? reviews : { ...reviews, proxyMetadata };
+    const message = messageFromJson(BootstrapSchema, renderBootstrap({ node, discovery }));
+    return message.dynamicResources?.adsConfig?.apiType;
+  };
+  expect(apiType()).toBe(ApiConfigSource_ApiType.DELTA_GRPC);
+  expect(apiType({ ISTIO_DELTA_XDS: 'true' })).toBe(ApiConfigSource_ApiType.DELTA_GRPC);
+  expect(apiType({ ISTIO_DELTA_XDS: 'perhaps' })).toBe(ApiConfigSource_ApiType.DELTA_GRPC);
+  expect(apiType({ ISTIO_DELTA_XDS: 'false' })).toBe(ApiConfigSource_ApiType.GRPC);
+  expect(apiType({ ISTIO_DELTA_XDS: '0' })).toBe(ApiConfigSource_ApiType.GRPC);
 });
 
 test('renderBootstrap: our own proxy accepts it', () => {

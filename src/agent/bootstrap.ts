@@ -54,7 +54,7 @@ function ownBootstrap(options: BootstrapOptions): JsonObject {
     layered_runtime: layeredRuntime,
     stats_config: statsConfig(options.statsInclusionPrefixes ?? []),
     admin: { address: socketAddress(address, adminPort) },
-    dynamic_resources: dynamicResources,
+    dynamic_resources: dynamicResources(usesDelta(node)),
     static_resources: {
       clusters: [
         staticCluster('prometheus_stats', address, adminPort),
@@ -99,16 +99,27 @@ const layeredRuntime: JsonObject = {
   ],
 };
 
-const dynamicResources: JsonObject = {
-  lds_config: { ads: {}, initial_fetch_timeout: '0s', resource_api_version: 'V3' },
-  cds_config: { ads: {}, initial_fetch_timeout: '0s', resource_api_version: 'V3' },
-  ads_config: {
-    api_type: 'GRPC',
-    set_node_on_first_message_only: true,
-    transport_api_version: 'V3',
-    grpc_services: [{ envoy_grpc: { cluster_name: 'xds-grpc' } }],
-  },
-};
+function dynamicResources(delta: boolean): JsonObject {
+  const ads: JsonObject = { ads: {}, initial_fetch_timeout: '0s', resource_api_version: 'V3' };
+  return {
+    lds_config: ads,
+    cds_config: ads,
+    ads_config: {
+      api_type: delta ? 'DELTA_GRPC' : 'GRPC',
+      set_node_on_first_message_only: true,
+      transport_api_version: 'V3',
+      grpc_services: [{ envoy_grpc: { cluster_name: 'xds-grpc' } }],
+    },
+  };
+}
+
+/**
+ * Incremental xDS unless ISTIO_DELTA_XDS in the ProxyConfig's proxyMetadata, an agent's environment in Istio, says
+ * false. What is no truth value is passed over, as there.
+ */
+function usesDelta({ proxyMetadata }: NodeIdentity): boolean {
+  return !['0', 'f', 'F', 'false', 'FALSE', 'False'].includes(proxyMetadata?.['ISTIO_DELTA_XDS'] ?? '');
+}
 
 /** Tags and inclusion list as Istio's proxies have them: thousands of clusters must not mean 100,000 statistics. */
 function statsConfig(inclusionPrefixes: readonly string[]): JsonObject {
