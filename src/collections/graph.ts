@@ -45,6 +45,14 @@ export interface Hold {
   release(): void;
 }
 
+/** One value of a derivation, found by its key once: for whoever asks for the same one again and again. */
+export interface Handle<T> {
+  /** See Derived.attempt. */
+  attempt(): Outcome<T>;
+  /** See Derived.isFresh. */
+  readonly isFresh: boolean;
+}
+
 /** Values computed on demand, kept by key until something that they read changes. */
 export interface Derived<Argument, T> {
   /** Recorded. Throws DerivationError where the computation threw, CycleError where it needs itself. */
@@ -53,6 +61,8 @@ export interface Derived<Argument, T> {
   attempt(argument: Argument): Outcome<T>;
   /** Whether `get` would answer without computing: nothing that the value depends on was touched. */
   isFresh(argument: Argument): boolean;
+  /** The value itself; it keeps nothing from eviction, and finds the value again that took the place of an evicted one. */
+  handle(argument: Argument): Handle<T>;
   /** Keeps it (and what it reads) from eviction. */
   hold(argument: Argument): Hold;
   /** Labels of what it read when it was last computed. For people. */
@@ -232,12 +242,11 @@ class Family<Argument, T> implements Derived<Argument, T> {
   }
 
   attempt(argument: Argument): Outcome<T> {
-    const memo = this.#memo(argument);
-    memo.refresh();
-    this.tracker.record(memo);
-    if (this.tracker.current === undefined) memo.asked = true;
-    // refresh has computed it.
-    return memo.outcome as Outcome<T>;
+    return this.memo(argument).read();
+  }
+
+  handle(argument: Argument): Handle<T> {
+    return this.memo(argument);
   }
 
   isFresh(argument: Argument): boolean {
@@ -245,7 +254,7 @@ class Family<Argument, T> implements Derived<Argument, T> {
   }
 
   hold(argument: Argument): Hold {
-    const memo = this.#memo(argument);
+    const memo = this.memo(argument);
     memo.holds++;
     let held = true;
     return {
@@ -273,7 +282,7 @@ class Family<Argument, T> implements Derived<Argument, T> {
     this.#memos.delete(memo.key);
   }
 
-  #memo(argument: Argument): Memo<Argument, T> {
+  memo(argument: Argument): Memo<Argument, T> {
     const key = this.#keyOf(argument);
     let memo = this.#memos.get(key);
     if (memo === undefined) {
@@ -285,7 +294,7 @@ class Family<Argument, T> implements Derived<Argument, T> {
 }
 
 /** One value of a derivation. */
-class Memo<Argument, T> extends Node implements Source {
+class Memo<Argument, T> extends Node implements Source, Handle<T> {
   readonly key: string;
   readers: Readers = undefined;
   readBy = 0;
@@ -297,6 +306,7 @@ class Memo<Argument, T> extends Node implements Source {
   asked = true;
   readonly #family: Family<Argument, T>;
   readonly #argument: Argument;
+  #isEvicted = false;
 
   constructor(family: Family<Argument, T>, key: string, argument: Argument) {
     super(family.tracker);
@@ -309,11 +319,31 @@ class Memo<Argument, T> extends Node implements Source {
     return `${this.#family.name}(${this.key})`;
   }
 
+  get isFresh(): boolean {
+    return this.freshness === 'clean';
+  }
+
+  attempt(): Outcome<T> {
+    return (this.#isEvicted ? this.#family.memo(this.#argument) : this).read();
+  }
+
+  read(): Outcome<T> {
+    this.refresh();
+    const { tracker } = this;
+    if (tracker.current === undefined) this.asked = true;
+    else tracker.record(this);
+    // refresh has computed it.
+    return this.outcome as Outcome<T>;
+  }
+
   /** Drops this, and then what only this has read. */
   dropIfUnread(): void {
     if (this.holds > 0 || this.asked || !isUnread(this)) return;
     const { reads } = this;
     this.detach();
+    // Whoever still has a handle to it is told of no change any more.
+    this.freshness = 'dirty';
+    this.#isEvicted = true;
     this.#family.forget(this);
     for (const source of reads) if (source instanceof Memo) source.dropIfUnread();
   }

@@ -5,15 +5,20 @@ import { typeUrlOf } from '../api/any.ts';
 import { ClusterLoadAssignmentSchema } from '../api/gen/envoy/config/endpoint/v3/endpoint_pb.js';
 import { RouteConfigurationSchema } from '../api/gen/envoy/config/route/v3/route_pb.js';
 import type { Logger } from '../base/logger.ts';
-import type { Derived, Graph, Hold, Outcome } from '../collections/index.ts';
+import type { Derived, Graph, Handle, Hold, Outcome } from '../collections/index.ts';
 import { bytesEqual, structurallyEqual } from '../collections/index.ts';
 import type { ProxyNode } from '../model/proxy-node.ts';
-import type { Provenance, ProxyScope, ResourceKind } from '../translate/resource.ts';
+import type { Provenance, ProxyScope, ResourceKind, ResourcePart } from '../translate/resource.ts';
+import { partsOf } from '../translate/resource.ts';
 import { encodeResourceField, resourceValue } from '../xds/server/response.ts';
 import { contentVersion } from './content-version.ts';
 import { encodeMessage } from './encode-parts.ts';
+import type { NameSet } from './name-sets.ts';
+import { NameSets } from './name-sets.ts';
 import type { ResourceFacts } from './resource-facts.ts';
 import { factsOf } from './resource-facts.ts';
+import type { Snapshot } from './snapshot.ts';
+import { layerSnapshots } from './snapshot.ts';
 import type { PilotWorld } from './world.ts';
 
 /** A kind whose input nobody here looks into. */
@@ -30,26 +35,39 @@ export interface Encoded {
   readonly provenance: readonly Provenance[];
 }
 
-/** What one subscription gets, by name. The same object until something in it changes. */
-export type Snapshot = ReadonlyMap<string, Encoded>;
+export type { NameSet } from './name-sets.ts';
+export type { Snapshot } from './snapshot.ts';
 
-/** Names asked for; the same object for equal sets. */
-export interface NameSet {
-  readonly id: number;
-  readonly names: readonly string[];
-}
-
-export interface SnapshotKey {
+interface ScopeKey {
   readonly typeUrl: string;
   readonly scope: ProxyScope;
+}
+
+export interface SnapshotKey extends ScopeKey {
   /** Undefined: every resource of the type. */
   readonly names: NameSet | undefined;
 }
 
-interface ResourceKey {
-  readonly typeUrl: string;
-  readonly scope: ProxyScope;
+/** A part of a kind, and what of proxies it depends on: equal views share what is made. */
+interface PartKey {
+  readonly part: KindPart;
+  readonly view: ProxyScope;
+}
+
+interface LayerKey extends PartKey {
+  readonly names: NameSet | undefined;
+}
+
+interface ResourceKey extends PartKey {
   readonly name: string;
+}
+
+interface KindPart {
+  readonly kind: AnyResourceKind;
+  readonly typeUrl: string;
+  readonly part: ResourcePart<unknown>;
+  /** `CDS/out`: stands in the key of each resource. */
+  readonly id: string;
 }
 
 interface BuiltResource {
@@ -69,46 +87,79 @@ export interface ResourcesOptions {
 export class Resources {
   readonly #options: ResourcesOptions;
   readonly #kinds: ReadonlyMap<string, AnyResourceKind>;
+  readonly #parts: ReadonlyMap<string, readonly KindPart[]>;
   readonly #scopes: Derived<ProxyNode, ProxyScope>;
-  readonly #names: Derived<SnapshotKey, readonly string[]>;
+  readonly #views: Derived<ScopeKey, readonly (ProxyScope | undefined)[]>;
+  readonly #names: Derived<PartKey, readonly string[]>;
   readonly #resources: Derived<ResourceKey, BuiltResource | undefined>;
+  readonly #layers: Derived<LayerKey, Layer>;
   readonly #snapshots: Derived<SnapshotKey, Snapshot>;
-  readonly #nameSets = new Map<string, NameSet>();
-  #nameSetIds = 0;
+  readonly #nameSets = new NameSets();
   readonly #variants = new Map<string, WeakRef<BuiltResource>[]>();
-  readonly #scopeIds = new Map<string, number>();
-  #scopeIdCount = 0;
+  /** Found once for each connection: see isFresh. */
+  readonly #scopeHandles = new WeakMap<ProxyNode, Handle<ProxyScope>>();
+  readonly #snapshotHandles = new WeakMap<SnapshotKey, Handle<Snapshot>>();
   #builds = 0;
 
   constructor(options: ResourcesOptions) {
     const { graph, world, kinds, scopeOf } = options;
     this.#options = options;
-    this.#kinds = new Map(kinds.map((kind) => [typeUrlOf(kind.schema), kind]));
+    // What a generator has of its own is not what others are told of the type.
+    const general = kinds.filter(({ generator }) => generator === undefined);
+    this.#kinds = new Map(general.map((kind) => [typeUrlOf(kind.schema), kind]));
+    this.#parts = new Map(
+      kinds.map((kind) => {
+        const { generator = '', shortName } = kind;
+        const typeUrl = typeUrlOf(kind.schema);
+        const parts = partsOf(kind).map((part) => ({
+          kind,
+          typeUrl,
+          part,
+          id: `${generator}${shortName}/${part.name}`,
+        }));
+        return [`${generator}/${typeUrl}`, parts] as const;
+      }),
+    );
     this.#scopes = graph.derived({
       name: 'scope',
       key: (node: ProxyNode) => JSON.stringify(node),
       compute: (node: ProxyNode) => scopeOf(world, node),
       // Equal keys mean equal scopes; the object itself stays, so that what hangs on it is found again.
-      equal: (a, b) => (a as ProxyScope).key === (b as ProxyScope).key,
+      equal: (a, b) => sameScope(a as ProxyScope, b as ProxyScope),
+    });
+    this.#views = graph.derived({
+      name: 'views',
+      key: ({ typeUrl, scope }: ScopeKey) => `${this.shortName(typeUrl)}|${scope.key}`,
+      compute: ({ typeUrl, scope }: ScopeKey) =>
+        this.#partsOf(typeUrl, scope).map(({ part }) => part.viewOf(world, scope)),
+      equal: (a, b) => sameViews(a as readonly ProxyScope[], b as readonly ProxyScope[]),
     });
     this.#names = graph.derived({
       name: 'names',
-      key: ({ typeUrl, scope }: SnapshotKey) => this.#place(typeUrl, scope),
-      compute: ({ typeUrl, scope }: SnapshotKey, previous: readonly string[] | undefined) =>
-        this.#orPrevious(`names of ${typeUrl}`, previous, () => this.#kind(typeUrl).names(world, scope)),
+      key: ({ part, view }: PartKey) => `${part.id}|${view.key}`,
+      compute: ({ part, view }: PartKey, previous: readonly string[] | undefined) =>
+        this.#orPrevious(`names of ${part.typeUrl}`, previous, () => part.part.names(world, view)),
     });
     this.#resources = graph.derived<ResourceKey, BuiltResource | undefined>({
       name: 'resource',
-      key: ({ typeUrl, scope, name }) => `${this.#place(typeUrl, scope)}|${name}`,
+      key: ({ part, view, name }) => `${part.id}|${view.key}|${name}`,
       compute: (key, previous) =>
-        this.#orPrevious(`${key.typeUrl} ${key.name}`, previous, () => this.#build(key, previous)),
+        this.#orPrevious(`${key.part.typeUrl} ${key.name}`, previous, () => this.#build(key, previous)),
       equal: (a, b) => a === b,
+    });
+    this.#layers = graph.derived<LayerKey, Layer>({
+      name: 'layer',
+      key: ({ part, view, names }) => `${part.id}|${view.key}|${names?.id ?? '*'}`,
+      compute: (key, previous) => this.#collect(key, previous),
+      // A layer with the same resources is given back by #collect.
+      equal: (a, b) => (a as Layer).resources === (b as Layer).resources,
     });
     this.#snapshots = graph.derived({
       name: 'snapshot',
-      key: ({ typeUrl, scope, names }: SnapshotKey) => `${this.#place(typeUrl, scope)}|${names?.id ?? '*'}`,
-      compute: (key: SnapshotKey) => this.#collect(key),
-      equal: (a, b) => sameSnapshot(a as Snapshot, b as Snapshot),
+      key: ({ typeUrl, scope, names }: SnapshotKey) =>
+        `${this.shortName(typeUrl)}|${scope.key}|${names?.id ?? '*'}`,
+      compute: (key: SnapshotKey) => this.#layered(key),
+      equal: (a, b) => a === b,
     });
   }
 
@@ -131,10 +182,19 @@ export class Resources {
     return this.#scopes.get(node);
   }
 
-  /** Whether the scope and the snapshots of these keys are what they were when last asked for. */
+  /**
+   * Whether the scope and the snapshots of these keys are what they were when last asked for. Asked of every
+   * connection at each change, so it is cheap for the same objects as before.
+   */
   isFresh(node: ProxyNode, keys: Iterable<SnapshotKey>): boolean {
-    if (!this.#scopes.isFresh(node)) return false;
-    for (const key of keys) if (!this.#snapshots.isFresh(key)) return false;
+    let scope = this.#scopeHandles.get(node);
+    if (scope === undefined) this.#scopeHandles.set(node, (scope = this.#scopes.handle(node)));
+    if (!scope.isFresh) return false;
+    for (const key of keys) {
+      let snapshot = this.#snapshotHandles.get(key);
+      if (snapshot === undefined) this.#snapshotHandles.set(key, (snapshot = this.#snapshots.handle(key)));
+      if (!snapshot.isFresh) return false;
+    }
     return true;
   }
 
@@ -153,24 +213,20 @@ export class Resources {
 
   /** Forgets what nobody has any more; derivations are the graph's to evict. */
   sweep(): void {
+    this.#nameSets.sweep();
     for (const [key, variants] of this.#variants) {
       if (variants.every((variant) => variant.deref() === undefined)) this.#variants.delete(key);
     }
   }
 
+  /** How much is remembered beside the graph, for tests: it follows what is in use. */
+  sizes(): { readonly nameSets: number; readonly variants: number } {
+    return { nameSets: this.#nameSets.size, variants: this.#variants.size };
+  }
+
   /** The one NameSet of these names. */
   nameSet(names: Iterable<string>): NameSet {
-    const sorted = [...new Set(names)].sort();
-    const text = sorted.join('\n');
-    let set = this.#nameSets.get(text);
-    if (set === undefined) {
-      // Snapshots of sets that nobody asks for any more are evicted; the sets go with them, all at once: who
-      // still has one keeps it, and at worst the same names get a second snapshot.
-      if (this.#nameSets.size >= nameSetsMax) this.#nameSets.clear();
-      set = { id: ++this.#nameSetIds, names: sorted };
-      this.#nameSets.set(text, set);
-    }
-    return set;
+    return this.#nameSets.of(names);
   }
 
   /** The message behind an encoded resource. */
@@ -182,16 +238,11 @@ export class Resources {
     return this.#kind(typeUrl).schema;
   }
 
-  /** Short, because it stands in the key of each resource. */
-  #place(typeUrl: string, scope: ProxyScope): string {
-    let id = this.#scopeIds.get(scope.key);
-    if (id === undefined) {
-      // Forgetting costs a second computation for scopes that are still in use, nothing else.
-      if (this.#scopeIds.size >= scopesMax) this.#scopeIds.clear();
-      id = ++this.#scopeIdCount;
-      this.#scopeIds.set(scope.key, id);
-    }
-    return `${this.shortName(typeUrl)}|${id}`;
+  /** Of the kind that the node's generator has for this type, else of everybody's. */
+  #partsOf(typeUrl: string, { node }: ProxyScope): readonly KindPart[] {
+    const parts = this.#parts.get(`${node.generator ?? ''}/${typeUrl}`) ?? this.#parts.get(`/${typeUrl}`);
+    if (parts === undefined) throw new Error(`type ${typeUrl} is not served`);
+    return parts;
   }
 
   #kind(typeUrl: string): AnyResourceKind {
@@ -213,18 +264,17 @@ export class Resources {
   }
 
   #build(
-    { typeUrl, scope, name }: ResourceKey,
+    { part: { kind, typeUrl, part }, view, name }: ResourceKey,
     previous: BuiltResource | undefined,
   ): BuiltResource | undefined {
-    const kind = this.#kind(typeUrl);
-    const input = kind.input(this.#options.world, scope, name);
+    const input = part.input(this.#options.world, view, name);
     if (input === undefined) {
       if (previous?.input === undefined && previous !== undefined) return previous;
       const encoded = emptyResource(typeUrl, name);
       return encoded === undefined ? undefined : { input, encoded };
     }
     if (previous !== undefined && structurallyEqual(previous.input, input)) return previous;
-    const variants = this.#variantsOf(`${kind.shortName}|${name}`);
+    const variants = this.#variantsOf(`${kind.generator ?? ''}${kind.shortName}|${name}`);
     for (const variant of variants) {
       const known = variant.deref();
       if (known !== undefined && structurallyEqual(known.input, input)) return known;
@@ -261,24 +311,66 @@ export class Resources {
     return variants;
   }
 
-  #collect(key: SnapshotKey): Snapshot {
-    const { typeUrl, scope } = key;
-    const wanted = key.names?.names;
-    const snapshot = new Map<string, Encoded>();
-    for (const name of wanted ?? this.#names.get(key)) {
-      const outcome = this.#resources.attempt({ typeUrl, scope, name });
+  /** The parts' layers, one over the other. */
+  #layered({ typeUrl, scope, names }: SnapshotKey): Snapshot {
+    const views = this.#views.get({ typeUrl, scope });
+    const layers = this.#partsOf(typeUrl, scope).flatMap((part, index) => {
+      const view = views[index];
+      return view === undefined ? [] : [this.#layers.get({ part, view, names }).resources];
+    });
+    return layerSnapshots(layers);
+  }
+
+  #collect({ part, view, names: wanted }: LayerKey, previous: Layer | undefined): Layer {
+    const names = wanted?.names ?? this.#names.get({ part, view });
+    const handles = this.#handlesOf({ part, view }, names, previous);
+    const built: (Encoded | undefined)[] = [];
+    let isSame = handles === previous?.handles;
+    for (const handle of handles) {
+      const outcome = handle.attempt();
       const resource = outcome.ok ? outcome.value : undefined;
-      if (resource === undefined || (resource.input === undefined && wanted === undefined)) continue;
-      snapshot.set(name, resource.encoded);
+      const isSent = resource !== undefined && (resource.input !== undefined || wanted !== undefined);
+      const encoded = isSent ? resource.encoded : undefined;
+      if (isSame && previous?.built[built.length] !== encoded) isSame = false;
+      built.push(encoded);
     }
-    return snapshot;
+    if (isSame && previous !== undefined) return previous;
+    const resources = new Map<string, Encoded>();
+    for (const [index, encoded] of built.entries()) {
+      const name = names[index];
+      if (name !== undefined && encoded !== undefined) resources.set(name, encoded);
+    }
+    return { names, handles, built, resources };
+  }
+
+  /** Those of the layer before again, for to find one by its key takes longer than to ask it. Both are sorted. */
+  #handlesOf(
+    { part, view }: PartKey,
+    names: readonly string[],
+    previous: Layer | undefined,
+  ): readonly Handle<BuiltResource | undefined>[] {
+    if (previous?.names === names) return previous.handles;
+    let index = 0;
+    return names.map((name) => {
+      const known = previous?.names ?? [];
+      while (index < known.length && (known[index] ?? '') < name) index++;
+      const handle = known[index] === name ? previous?.handles[index] : undefined;
+      return handle ?? this.#resources.handle({ part, view, name });
+    });
   }
 }
 
+/** What one part gives for one view and the names that are asked for. */
+interface Layer {
+  readonly names: readonly string[];
+  /** One for each name, and what it gave. */
+  readonly handles: readonly Handle<BuiltResource | undefined>[];
+  readonly built: readonly (Encoded | undefined)[];
+  readonly resources: Snapshot;
+}
+
 /** Versions of one resource that are compared with a new one. */
-const variantsMax = 16;
-const nameSetsMax = 10_000;
-const scopesMax = 100_000;
+const variantsMax = 64;
 
 /**
  * What is answered for a name that does not exist. Envoy waits for routes and endpoints that it asked
@@ -305,8 +397,10 @@ function emptyMessage(typeUrl: string, name: string): Uint8Array | undefined {
   }
 }
 
-function sameSnapshot(a: Snapshot, b: Snapshot): boolean {
-  if (a.size !== b.size) return false;
-  for (const [name, encoded] of a) if (b.get(name) !== encoded) return false;
-  return true;
+function sameScope(a: ProxyScope | undefined, b: ProxyScope | undefined): boolean {
+  return a?.key === b?.key;
+}
+
+function sameViews(a: readonly (ProxyScope | undefined)[], b: readonly (ProxyScope | undefined)[]): boolean {
+  return a.length === b.length && a.every((view, index) => sameScope(view, b[index]));
 }
