@@ -1,5 +1,6 @@
 // `fairlead pilot`: the control plane alone, for proxies that others start.
 import { existsSync } from 'node:fs';
+import { resolve } from 'node:path';
 import { Command, Option } from 'commander';
 import { systemClock } from '../base/clock.ts';
 import type { LogLevel } from '../base/logger.ts';
@@ -91,6 +92,7 @@ async function run(flags: Flags): Promise<void> {
     grpcAddress: withHost(flags.grpcAddr),
     httpAddress: withHost(flags.httpAddr),
     flags: { grpc: '--grpc-addr', http: '--http-addr' },
+    configSources: flags.configDir.map((path) => ({ path, absolutePath: resolve(path) })),
     features: readPilotFeatures(process.env),
     ...(flags.debugForAll === undefined ? {} : { debugForAll: true }),
     ...(flags.keepaliveMaxServerConnectionAge === undefined

@@ -68,6 +68,24 @@ export const subcommands: readonly Subcommand[] = [
     load: () => import('./proxy-config.ts'),
   },
   {
+    name: 'apply',
+    aliases: [],
+    summary: 'Write objects where the control plane reads them, and wait until proxies have them',
+    load: () => import('./apply.ts'),
+  },
+  {
+    name: 'delete',
+    aliases: [],
+    summary: 'Take objects away there, and wait until proxies know',
+    load: () => import('./delete.ts'),
+  },
+  {
+    name: 'wait',
+    aliases: [],
+    summary: 'Wait until the affected proxies have acknowledged a change',
+    load: () => import('./wait.ts'),
+  },
+  {
     name: 'explain',
     aliases: [],
     summary: 'Follow one request through the generated configuration, and say why it goes where it goes',

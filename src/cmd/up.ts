@@ -1,6 +1,7 @@
 // `fairlead up DIR`: a whole mesh on this machine, from a folder of Kubernetes and Istio YAML.
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
+import { resolve } from 'node:path';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import type { DataPlane } from '../agent/proxy-process.ts';
 import { systemClock } from '../base/clock.ts';
@@ -82,7 +83,7 @@ async function run(path: string, flags: Flags): Promise<void> {
     clock: systemClock,
     random: systemRandom,
     dataPlane: dataPlaneOf(flags, self),
-    startControlPlane: (start) => startControlPlane(start, flags),
+    startControlPlane: (start) => startControlPlane(start, flags, path),
     meshConfigFile: flags.meshConfig,
     gatewayPort: flags.gatewayPort ?? flags.port,
     xdsPort: flags.xdsPort,
@@ -109,7 +110,11 @@ async function run(path: string, flags: Flags): Promise<void> {
   process.exit(await stopped);
 }
 
-async function startControlPlane(start: ControlPlaneStart, flags: Flags): Promise<ControlPlane> {
+async function startControlPlane(
+  start: ControlPlaneStart,
+  flags: Flags,
+  path: string,
+): Promise<ControlPlane> {
   const pilot = await startPilot({
     store: start.store,
     meshConfig: start.meshConfig,
@@ -117,6 +122,7 @@ async function startControlPlane(start: ControlPlaneStart, flags: Flags): Promis
     grpcAddress: `${hostAddress}:${flags.xdsPort}`,
     httpAddress: `${hostAddress}:${flags.debugPort}`,
     flags: { grpc: '--xds-port', http: '--debug-port' },
+    configSources: [{ path, absolutePath: resolve(path) }],
     features: readPilotFeatures(process.env),
   });
   return {

@@ -9,6 +9,7 @@ import { execInPod, podEnvironment } from '../istioctl/pod-exec.ts';
 import { connectedProxies, findProxy } from '../istioctl/proxies.ts';
 import { loadCommand } from './x-load.ts';
 import { meshCommand } from './x-mesh.ts';
+import { command as waitCommand } from './wait.ts';
 
 export function command(): Command {
   return new Command('x')
@@ -16,6 +17,7 @@ export function command(): Command {
     .description('Small tools beside the mesh.')
     .addCommand(echoCommand())
     .addCommand(execCommand())
+    .addCommand(waitCommand())
     .addCommand(loadCommand())
     .addCommand(meshCommand());
 }

@@ -27,7 +27,7 @@ const depthMax = 32;
 const extensions = new Set(['.yaml', '.yml', '.json']);
 
 /** Whether a name is that of configuration: `*.yaml`, `*.yml`, `*.json`, not hidden, no editor's copy. */
-function isConfigFileName(name: string): boolean {
+export function isConfigFileName(name: string): boolean {
   return !isIgnoredName(name) && extensions.has(extname(name).toLowerCase());
 }
 

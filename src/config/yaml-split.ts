@@ -4,6 +4,8 @@ export interface DocumentChunk {
   readonly text: string;
   /** Counted from 1. */
   readonly firstLine: number;
+  /** Where `text` begins in the whole. */
+  readonly offset: number;
 }
 
 /** The documents of a text; chunks of comments and blank lines alone are left out. Stops after `chunksMax`. */
@@ -11,7 +13,7 @@ export function splitDocuments(text: string, chunksMax: number): DocumentChunk[]
   const chunks: DocumentChunk[] = [];
   const add = (start: number, end: number, firstLine: number): void => {
     const chunk = text.slice(start, end);
-    if (!isBlank(chunk)) chunks.push({ text: chunk, firstLine });
+    if (!isBlank(chunk)) chunks.push({ text: chunk, firstLine, offset: start });
   };
   let start = 0;
   let firstLine = 1;
@@ -46,6 +48,11 @@ function isBlank(chunk: string): boolean {
 /** Whether the first thing here, comments aside, is a directive. */
 function isDirectives(chunk: string): boolean {
   return chunk[firstContent(chunk, 0)] === '%';
+}
+
+/** Where the content of a chunk begins: behind its marker, blanks and comments. */
+export function contentOffset(chunk: string): number {
+  return firstContent(chunk, chunk.startsWith('---') ? 3 : 0);
 }
 
 /** Where the first character stands that is neither space nor comment. */

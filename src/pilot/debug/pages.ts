@@ -8,36 +8,14 @@ import type { PilotServer } from '../pilot.ts';
 import type { ProxyConnection } from '../proxy-connection.ts';
 import { pushStatus } from '../push-status.ts';
 import { formatOrigin, positionOf } from '../source-position.ts';
+import type { Answer, DebugPage } from './answers.ts';
+import { connectionOf, json, plain, podId, sortedConnections } from './answers.ts';
 import { configDump, resourceJson } from './config-dump.ts';
 import { configList } from './config-list.ts';
+import { distributionPages } from './distribution-pages.ts';
+import { loadPage } from './load-page.ts';
 
-export interface Answer {
-  readonly status: number;
-  readonly contentType: string;
-  readonly body: string;
-}
-
-export interface DebugPage {
-  readonly path: string;
-  readonly help: string;
-  readonly answer: (pilot: PilotServer, query: URLSearchParams) => Answer;
-}
-
-export function plain(status: number, body: string): Answer {
-  return {
-    status,
-    contentType: 'text/plain; charset=utf-8',
-    body: body === '' || body.endsWith('\n') ? body : `${body}\n`,
-  };
-}
-
-/** Compact as istiod's; indented with `?pretty`. */
-export function json(value: unknown, query: URLSearchParams): Answer {
-  const body = query.has('pretty') ? JSON.stringify(value, null, 2) : JSON.stringify(value);
-  return { status: 200, contentType: 'application/json', body };
-}
-
-export const debugPages: readonly DebugPage[] = [
+const ownPages: readonly DebugPage[] = [
   {
     path: '/debug/adsz',
     help: 'Connected proxies and what they watch; ?push=true looks at all of them again',
@@ -93,6 +71,7 @@ export const debugPages: readonly DebugPage[] = [
     help: 'Endpoints of every service',
     answer: (pilot, query) => json(serviceEndpoints(pilot), query),
   },
+  loadPage,
   {
     path: '/debug/mesh',
     help: 'The mesh config in force',
@@ -143,28 +122,10 @@ export const debugPages: readonly DebugPage[] = [
   },
 ];
 
-function sortedConnections(pilot: PilotServer): ProxyConnection[] {
-  return [...pilot.connections].sort((a, b) => (a.stream.id < b.stream.id ? -1 : 1));
-}
-
-/** The connection whose id contains `proxyID` (as in istiod), or the answer that says why there is none. */
-function connectionOf(pilot: PilotServer, query: URLSearchParams): ProxyConnection | Answer {
-  const proxyId = query.get('proxyID') ?? '';
-  if (proxyId === '') return plain(400, 'You must provide a proxyID in the query string');
-  const all = sortedConnections(pilot);
-  const found =
-    // The newest of several streams of one proxy.
-    all.findLast(({ node }) => node.id === proxyId || podId(node) === proxyId) ??
-    all.findLast(({ stream }) => stream.id.includes(proxyId));
-  return (
-    found ??
-    plain(404, 'Proxy not connected to this Pilot instance. It may be connected to another instance.')
-  );
-}
-
-function podId(node: ProxyConnection['node']): string {
-  return `${node.podName}.${node.namespace}`;
-}
+/** By path. */
+export const debugPages: readonly DebugPage[] = [...ownPages, ...distributionPages].sort((a, b) =>
+  a.path < b.path ? -1 : 1,
+);
 
 function connectionHead({ stream }: ProxyConnection): Record<string, unknown> {
   return {
@@ -238,6 +199,7 @@ const syncFields: Readonly<Record<string, string>> = {
   [typeUrls.route]: 'route',
   [typeUrls.endpoint]: 'endpoint',
   [typeUrls.extensionConfig]: 'extension_config',
+  [typeUrls.nameTable]: 'name_table',
 };
 
 /** As istiod showed it up to 1.6: for each service port its instances. */
