@@ -13,7 +13,7 @@ const annotationFiles = [
   /^udpa\/annotations\//,
   /^xds\/annotations\//,
   /^envoy\/annotations\//,
-  /^google\/api\//,
+  /^google\/api\/[^/]+$/,
 ];
 
 /** Rewrites every `*_pb.js` below `out` and writes `out`/descriptors.js; the names of the files in it. */
