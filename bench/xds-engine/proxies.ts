@@ -1,7 +1,8 @@
 // Proxies without sockets: each holds the snapshots of its four types, as a connection does.
 import type { Graph, Hold } from '../../src/collections/index.ts';
 import type { ProxyNode } from '../../src/model/proxy-node.ts';
-import type { Resources, Snapshot, SnapshotKey } from '../../src/pilot/resources.ts';
+import type { NameSet, Resources, SeenResources, Snapshot, SnapshotKey } from '../../src/pilot/resources.ts';
+import { changedNames } from '../../src/pilot/snapshot.ts';
 
 const prefix = 'type.googleapis.com/envoy.config.';
 const cds = `${prefix}cluster.v3.Cluster`;
@@ -30,7 +31,10 @@ export class EngineProxy {
   readonly #resources: Resources;
   readonly #held = new Map<string, HeldSnapshot>();
   readonly #scopeHold: Hold;
-  #routeNames: readonly string[] = [];
+  #endpointNames: NameSet | undefined;
+  #routeNames: NameSet | undefined;
+
+  #seen: SeenResources | undefined;
 
   constructor(resources: Resources, node: ProxyNode) {
     this.#resources = resources;
@@ -40,20 +44,22 @@ export class EngineProxy {
 
   /** Brings all four snapshots up to date. Returns how many are others. */
   refresh(): number {
-    let changed = 0;
-    changed += this.#take(cds, undefined) ? 1 : 0;
-    const clusters = this.#held.get(cds)?.snapshot;
-    changed += this.#take(eds, clusters === undefined ? [] : endpointNames(clusters)) ? 1 : 0;
-    const changedListeners = this.#take(lds, undefined);
-    changed += changedListeners ? 1 : 0;
-    if (changedListeners || this.#routeNames.length === 0) this.#routeNames = this.#namesOfRoutes();
+    const before = this.#held.get(cds)?.snapshot;
+    let changed = this.#take(cds, undefined) ? 1 : 0;
+    const after = this.#held.get(cds)?.snapshot;
+    if (after !== undefined && asksAnew(before, after))
+      this.#endpointNames = this.#resources.nameSet(endpointNames(after));
+    changed += this.#take(eds, this.#endpointNames) ? 1 : 0;
+    changed += this.#take(lds, undefined) ? 1 : 0;
+    this.#routeNames ??= this.#resources.nameSet([this.node.type === 'router' ? 'http.80' : '80']);
     changed += this.#take(rds, this.#routeNames) ? 1 : 0;
+    const keys = [...this.#held.values()].map(({ key }) => key);
+    this.#seen = this.#resources.see(this.node, keys);
     return changed;
   }
 
   isTouched(): boolean {
-    const keys = [...this.#held.values()].map(({ key }) => key);
-    return !this.#resources.isFresh(this.node, keys);
+    return this.#seen === undefined || !this.#resources.isCurrent(this.node, this.#seen);
   }
 
   close(): void {
@@ -70,35 +76,31 @@ export class EngineProxy {
     return bytes;
   }
 
-  #take(typeUrl: string, names: readonly string[] | undefined): boolean {
+  #take(typeUrl: string, names: NameSet | undefined): boolean {
     const scope = this.#resources.scope(this.node);
-    const set = names === undefined ? undefined : this.#resources.nameSet(names);
-    const key = { typeUrl, scope, names: set };
     const held = this.#held.get(typeUrl);
-    const hold = this.#resources.hold(key);
+    const isSameKey = held?.key.scope.key === scope.key && held.key.names === names;
+    const key = isSameKey ? held.key : { typeUrl, scope, names };
+    const hold = isSameKey ? held.hold : this.#resources.hold(key);
     const outcome = this.#resources.snapshot(key);
     if (!outcome.ok) throw outcome.error;
     this.#held.set(typeUrl, { key, hold, snapshot: outcome.value });
-    held?.hold.release();
+    if (!isSameKey) held?.hold.release();
     return held?.snapshot !== outcome.value;
   }
-
-  #namesOfRoutes(): readonly string[] {
-    return this.node.type === 'router' ? ['http.80'] : ['80'];
-  }
 }
 
-/** As a client asks for them; the same list for the same clusters, as clients of one namespace have them. */
+/** Whether a client of these clusters subscribes to other endpoints than before. */
+function asksAnew(before: Snapshot | undefined, after: Snapshot): boolean {
+  if (before === undefined) return true;
+  return changedNames(before, after).some(
+    (name) => before.get(name)?.facts.endpointsName !== after.get(name)?.facts.endpointsName,
+  );
+}
+
 function endpointNames(clusters: Snapshot): readonly string[] {
-  let names = namesOfClusters.get(clusters);
-  if (names === undefined) {
-    names = [...clusters.values()].flatMap(({ facts }) => facts.endpointsName ?? []);
-    namesOfClusters.set(clusters, names);
-  }
-  return names;
+  return [...clusters.values()].flatMap(({ facts }) => facts.endpointsName ?? []);
 }
-
-const namesOfClusters = new WeakMap<Snapshot, readonly string[]>();
 
 /** Looks at every proxy as a push does. */
 export function refreshAll(proxies: readonly EngineProxy[]): Refreshed {

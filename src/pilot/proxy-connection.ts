@@ -17,7 +17,7 @@ import type { PushLog } from './distribution/push-log.ts';
 import type { RevisionLedger } from './distribution/revisions.ts';
 import type { PilotMetrics } from './pilot-metrics.ts';
 import type { PushRequest } from './push-request.ts';
-import type { NameSet, Resources, Snapshot, SnapshotKey } from './resources.ts';
+import type { NameSet, Resources, SeenResources, Snapshot, SnapshotKey } from './resources.ts';
 
 export interface ConnectionOptions {
   readonly stream: XdsStream;
@@ -56,6 +56,8 @@ export class ProxyConnection {
   readonly #holds = new Map<string, Held>();
   readonly #scopeHold: Hold;
   readonly #nameSets = new WeakMap<ReadonlySet<string>, NameSet>();
+  /** What the delivery has looked at. */
+  #seen: SeenResources | undefined;
   #drainWaiters: (() => void)[] = [];
   /** Start of the oldest change that this proxy has not acknowledged altogether. */
   #convergingSinceMs: number | undefined;
@@ -99,7 +101,7 @@ export class ProxyConnection {
     if (event.kind === 'ack') this.distribution.acked(typeUrl, this.#delivery.inFlight(typeUrl));
     if (event.kind === 'nack') this.distribution.nacked(typeUrl);
     this.#delivery.received(typeUrl, event);
-    this.#delivery.pump();
+    this.#pump();
     this.distribution.received(typeUrl);
     if (this.#delivery.idle) this.#options.pushLog.answered(this.stream.id);
     if (this.#convergingSinceMs !== undefined && this.#delivery.idle) {
@@ -111,8 +113,7 @@ export class ProxyConnection {
 
   /** Whether a push could send anything: false where nothing that this proxy depends on was touched. */
   isTouched(): boolean {
-    const keys = [...this.#holds.values()].map(({ key }) => key);
-    return !this.#options.resources.isFresh(this.node, keys);
+    return this.#seen === undefined || !this.#options.resources.isCurrent(this.node, this.#seen);
   }
 
   /** A push that is not for it: nothing that it depends on was touched. */
@@ -129,14 +130,14 @@ export class ProxyConnection {
   /** Clusters that came on another stream of this proxy wait for endpoints. */
   warmEndpoints(names: readonly string[]): void {
     this.#delivery.warmEndpoints(names);
-    this.#delivery.pump();
+    this.#pump();
   }
 
   /** Resolves when the proxy has read what was written, or after a while. */
   push(request: PushRequest): Promise<void> | void {
     const { pushLog } = this.#options;
     pushLog.reached(this.stream.id, request.pushId);
-    this.#delivery.pump();
+    this.#pump();
     this.distribution.lookedAt(true);
     pushLog.passed(this.stream.id, request.pushId);
     if (!this.#delivery.idle) this.#convergingSinceMs ??= request.startMs;
@@ -151,7 +152,7 @@ export class ProxyConnection {
   }
 
   drained(): void {
-    this.#delivery.pump();
+    this.#pump();
     this.#wakeWaiters();
   }
 
@@ -200,6 +201,12 @@ export class ProxyConnection {
       // Reported by the engine.
       return undefined;
     }
+  }
+
+  #pump(): void {
+    this.#delivery.pump();
+    const keys = [...this.#holds.values()].map(({ key }) => key);
+    this.#seen = this.#options.resources.see(this.node, keys);
   }
 
   #nameSet(names: ReadonlySet<string>): NameSet {

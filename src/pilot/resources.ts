@@ -48,6 +48,12 @@ export interface SnapshotKey extends ScopeKey {
   readonly names: NameSet | undefined;
 }
 
+/** What a connection has looked at; undefined for what it has not. */
+export interface SeenResources {
+  readonly scope: ProxyScope | undefined;
+  readonly snapshots: ReadonlyMap<SnapshotKey, Snapshot | undefined>;
+}
+
 /** A part of a kind, and what of proxies it depends on: equal views share what is made. */
 interface PartKey {
   readonly part: KindPart;
@@ -96,7 +102,7 @@ export class Resources {
   readonly #snapshots: Derived<SnapshotKey, Snapshot>;
   readonly #nameSets = new NameSets();
   readonly #variants = new Map<string, WeakRef<BuiltResource>[]>();
-  /** Found once for each connection: see isFresh. */
+  /** Found once for each connection: see isCurrent. */
   readonly #scopeHandles = new WeakMap<ProxyNode, Handle<ProxyScope>>();
   readonly #snapshotHandles = new WeakMap<SnapshotKey, Handle<Snapshot>>();
   #builds = 0;
@@ -182,20 +188,36 @@ export class Resources {
     return this.#scopes.get(node);
   }
 
+  /** The scope and the snapshots as they are, as far as nothing has to be computed for that. */
+  see(node: ProxyNode, keys: Iterable<SnapshotKey>): SeenResources {
+    return {
+      scope: valueIfFresh(this.#scopeHandle(node)),
+      snapshots: new Map(Array.from(keys, (key) => [key, valueIfFresh(this.#snapshotHandle(key))])),
+    };
+  }
+
   /**
-   * Whether the scope and the snapshots of these keys are what they were when last asked for. Asked of every
-   * connection at each change, so it is cheap for the same objects as before.
+   * Whether the scope and the snapshots of these keys are still what was seen: untouched, and the same objects, for
+   * another connection that shares them may have looked at them since. Asked of every connection at each change,
+   * so it is cheap for the same objects as before.
    */
-  isFresh(node: ProxyNode, keys: Iterable<SnapshotKey>): boolean {
-    let scope = this.#scopeHandles.get(node);
-    if (scope === undefined) this.#scopeHandles.set(node, (scope = this.#scopes.handle(node)));
-    if (!scope.isFresh) return false;
-    for (const key of keys) {
-      let snapshot = this.#snapshotHandles.get(key);
-      if (snapshot === undefined) this.#snapshotHandles.set(key, (snapshot = this.#snapshots.handle(key)));
-      if (!snapshot.isFresh) return false;
-    }
+  isCurrent(node: ProxyNode, { scope, snapshots }: SeenResources): boolean {
+    if (!isCurrent(this.#scopeHandle(node), scope)) return false;
+    for (const [key, snapshot] of snapshots)
+      if (!isCurrent(this.#snapshotHandle(key), snapshot)) return false;
     return true;
+  }
+
+  #scopeHandle(node: ProxyNode): Handle<ProxyScope> {
+    let handle = this.#scopeHandles.get(node);
+    if (handle === undefined) this.#scopeHandles.set(node, (handle = this.#scopes.handle(node)));
+    return handle;
+  }
+
+  #snapshotHandle(key: SnapshotKey): Handle<Snapshot> {
+    let handle = this.#snapshotHandles.get(key);
+    if (handle === undefined) this.#snapshotHandles.set(key, (handle = this.#snapshots.handle(key)));
+    return handle;
   }
 
   snapshot(key: SnapshotKey): Outcome<Snapshot> {
@@ -367,6 +389,15 @@ interface Layer {
   readonly handles: readonly Handle<BuiltResource | undefined>[];
   readonly built: readonly (Encoded | undefined)[];
   readonly resources: Snapshot;
+}
+
+function valueIfFresh<T>(handle: Handle<T>): T | undefined {
+  const outcome = handle.isFresh ? handle.attempt() : undefined;
+  return outcome?.ok === true ? outcome.value : undefined;
+}
+
+function isCurrent<T>(handle: Handle<T>, seen: T | undefined): boolean {
+  return handle.isFresh && valueIfFresh(handle) === seen;
 }
 
 /** Versions of one resource that are compared with a new one. */
