@@ -10,7 +10,7 @@ import type { MeshConfig } from '../config/mesh-config.ts';
 import { defaultMeshConfig } from '../config/mesh-config.ts';
 import type { ConfigChange, ConfigStore } from '../config/store.ts';
 import type { ProxyNode, ProxyType } from '../model/proxy-node.ts';
-import { clusters, endpoints, extensionConfigs, listeners, routes } from '../translate/index.ts';
+import { servedKinds } from '../translate/index.ts';
 import type { ProxyScope } from '../translate/resource.ts';
 import { proxyScope } from '../translate/scope.ts';
 import type { World } from '../translate/world.ts';
@@ -18,6 +18,8 @@ import { XdsServer } from '../xds/server/server.ts';
 import { defaultRate } from '../xds/server/rate-limit.ts';
 import { originsIn } from './blame.ts';
 import { DebugServer } from './debug/debug-server.ts';
+import { answeringDebugTypes } from './debug/debug-types.ts';
+import { debugTypes } from './debug/tool-streams.ts';
 import type { RejectedResources } from './delivery.ts';
 import { Gate } from './identity/gate.ts';
 import type { JwtRule } from './identity/jwt-rule.ts';
@@ -37,8 +39,10 @@ import { Debounce, mergePushRequests } from './push-request.ts';
 import type { ConnectedProxy } from './push-status.ts';
 import { conflictCounts, unlessFailed } from './push-status.ts';
 import type { AnyResourceKind } from './resources.ts';
+import { ReportServices } from './report-services.ts';
 import { Resources } from './resources.ts';
 import { formatOrigin } from './source-position.ts';
+import { StreamsOfProxy } from './streams-of-proxy.ts';
 import type { PilotFeatures } from './world.ts';
 import { PilotWorld, worldKinds } from './world.ts';
 
@@ -61,6 +65,8 @@ export interface PilotOptions {
   readonly connectionAgeMsMax?: number;
   /** New streams a second, and pushes at a time. Default: Istio's formula. */
   readonly rate?: number;
+  /** Where the store's objects come from; for tools that write there. Default: nowhere that they could write. */
+  readonly configSources?: readonly ConfigSource[];
   /** The port through TLS, where proxies must show who they are; needs files. Default: it is not opened. */
   readonly secure?: SecurePortOptions;
   /** Whose tokens are believed beside client certificates. Default: nobody's. */
@@ -71,10 +77,17 @@ export interface PilotOptions {
   readonly mayReadSecrets?: (namespace: string, serviceAccount: string) => boolean;
   /** Default: none. */
   readonly features?: PilotFeatures;
-  /** What is served; default: clusters, endpoints, listeners and routes. */
+  /** What is served; default: translate's servedKinds. */
   readonly kinds?: readonly AnyResourceKind[];
   /** Default: translate's. */
   readonly scopeOf?: (world: World, node: ProxyNode) => ProxyScope;
+}
+
+/** A directory or file of configuration. */
+export interface ConfigSource {
+  /** As it stands in positions. */
+  readonly path: string;
+  readonly absolutePath: string;
 }
 
 export interface Pilot {
@@ -112,6 +125,7 @@ export class PilotServer implements Pilot {
   readonly resources: Resources;
   readonly metrics: PilotMetrics;
   readonly connections = new Set<ProxyConnection>();
+  readonly reports: ReportServices;
   readonly ledger: RevisionLedger;
   readonly pushLog: PushLog;
   /** As istiod says it of itself: `ControlPlane.identifier`. */
@@ -127,6 +141,7 @@ export class PilotServer implements Pilot {
   #secure: SecurePort | undefined;
   readonly #debounce: Debounce;
   readonly #queue: PushQueue<ProxyConnection>;
+  readonly #streams = new StreamsOfProxy<ProxyConnection>();
   readonly #disposals: (() => void)[] = [];
   #versionInfo: string;
   readonly #refusalsTold = new RecentlyTold(refusalSilenceMs);
@@ -174,9 +189,7 @@ export class PilotServer implements Pilot {
     this.resources = new Resources({
       graph: this.graph,
       world: this.world,
-      kinds:
-        options.kinds ??
-        ([clusters, endpoints, listeners, routes, extensionConfigs] as readonly AnyResourceKind[]),
+      kinds: options.kinds ?? (servedKinds as readonly AnyResourceKind[]),
       scopeOf: options.scopeOf ?? proxyScope,
       logger: this.#logger,
     });
@@ -189,6 +202,13 @@ export class PilotServer implements Pilot {
     });
     this.#debounce = new Debounce({ clock: this.clock, push: (request) => this.#pushAll(request) });
     this.#ads = this.#createXdsServer(rate);
+    this.reports = new ReportServices({
+      server: this.#ads,
+      clock: this.clock,
+      logger: this.#logger,
+      metrics: this.metrics,
+      ready: () => this.synced,
+    });
     this.#http = new DebugServer({ pilot: this, logger: options.loggers.logger('http') });
     const present = options.store.all().map((after) => ({ key: keyOf(after), after }));
     this.world.apply(present);
@@ -250,6 +270,7 @@ export class PilotServer implements Pilot {
 
   async close(): Promise<void> {
     for (const dispose of this.#disposals.splice(0)) dispose();
+    this.reports.close();
     await Promise.all([this.#ads.close(), this.#http.close()]);
     this.#secure?.close();
   }
@@ -261,7 +282,7 @@ export class PilotServer implements Pilot {
       controlPlane: JSON.stringify({ ...this.identity, Info: { version: fairleadVersion } }),
       ready: () => this.synced,
       authenticate: this.gate.authenticate,
-      serves: (typeUrl) => this.resources.serves(typeUrl),
+      serves: (typeUrl) => this.resources.serves(typeUrl) || debugTypes.includes(typeUrl),
       streamsPerSecond: rate,
       ...(this.options.connectionAgeMsMax === undefined
         ? {}
@@ -281,22 +302,27 @@ export class PilotServer implements Pilot {
           versionInfo: () => this.#versionInfo,
           rejected: (from, rejected) => this.#rejected(from, rejected),
           failed: (at, error) => this.#failed(at, error),
+          clustersAccepted: (from, names) => {
+            for (const other of this.#streams.othersOf(from)) other.warmEndpoints(names);
+          },
           closed: (gone) => this.#disconnected(gone),
         });
         this.connections.add(connection);
+        this.#streams.add(connection);
         const { podName, namespace } = connection.node;
         const logged = { id: stream.id, name: `${podName}.${namespace}` };
         this.pushLog.connected(logged, this.#versionInfo, this.ledger.latest);
         this.metrics.clients.add(1, { version: connection.node.istioVersion });
         this.#logger.info(`ADS: new connection ${stream.id} from ${stream.peer}`);
         if (connection.node.type === 'router') this.#tellLeftOut();
-        return connection;
+        return answeringDebugTypes(this, stream, connection);
       },
     });
   }
 
   #disconnected(connection: ProxyConnection): void {
     this.connections.delete(connection);
+    this.#streams.remove(connection);
     this.#queue.remove(connection);
     this.pushLog.disconnected(connection.stream.id);
     this.metrics.clients.add(-1, { version: connection.node.istioVersion });

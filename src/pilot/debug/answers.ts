@@ -1,6 +1,7 @@
 // What every debug page is made of: its answer, and how it finds the proxy that it is asked about.
 import type { PilotServer } from '../pilot.ts';
 import type { ProxyConnection } from '../proxy-connection.ts';
+import { isToolStream } from './tool-streams.ts';
 
 export interface Answer {
   readonly status: number;
@@ -28,9 +29,10 @@ export function json(value: unknown, query: URLSearchParams): Answer {
   return { status: 200, contentType: 'application/json', body };
 }
 
-/** By id. */
+/** By id; without tools that ask us how proxies are. */
 export function sortedConnections(pilot: PilotServer): ProxyConnection[] {
-  return [...pilot.connections].sort((a, b) => (a.stream.id < b.stream.id ? -1 : 1));
+  const proxies = [...pilot.connections].filter(({ stream }) => !isToolStream(stream));
+  return proxies.sort((a, b) => (a.stream.id < b.stream.id ? -1 : 1));
 }
 
 /** The connection whose id contains `proxyID` (as in istiod), or the answer that says why there is none. */

@@ -5,8 +5,10 @@ import type { AddressInfo } from 'node:net';
 import type { Logger } from '../../base/logger.ts';
 import type { PilotServer } from '../pilot.ts';
 import { fairleadVersion } from '../../base/version.ts';
-import type { Answer, DebugPage } from './answers.ts';
-import { json, plain } from './answers.ts';
+import type { Answer } from './answers.ts';
+import { plain } from './answers.ts';
+import { findPage } from './find-page.ts';
+import { isLoopback } from './loopback.ts';
 import { debugPages } from './pages.ts';
 
 export interface DebugServerOptions {
@@ -102,23 +104,6 @@ export class DebugServer {
     }
     return page.answer(pilot, url.searchParams);
   }
-}
-
-function findPage(path: string): DebugPage | undefined {
-  const wanted = path.toLowerCase();
-  if (wanted === '/debug/list') {
-    return {
-      path,
-      help: '',
-      answer: (_pilot, query) =>
-        json(debugPages.map((page) => page.path.slice('/debug/'.length)).sort(), query),
-    };
-  }
-  return debugPages.find((page) => page.path.toLowerCase() === wanted);
-}
-
-function isLoopback(address: string | undefined): boolean {
-  return address !== undefined && (/^(::ffff:)?127\./.test(address) || address === '::1');
 }
 
 function isLocalHost(host: string | undefined): boolean {

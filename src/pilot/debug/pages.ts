@@ -14,6 +14,7 @@ import { configDump, resourceJson } from './config-dump.ts';
 import { configList } from './config-list.ts';
 import { distributionPages } from './distribution-pages.ts';
 import { loadPage } from './load-page.ts';
+import { nameTablePage } from './name-table-page.ts';
 
 const ownPages: readonly DebugPage[] = [
   {
@@ -72,6 +73,7 @@ const ownPages: readonly DebugPage[] = [
     answer: (pilot, query) => json(serviceEndpoints(pilot), query),
   },
   loadPage,
+  nameTablePage,
   {
     path: '/debug/mesh',
     help: 'The mesh config in force',
