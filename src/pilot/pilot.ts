@@ -41,6 +41,7 @@ import { conflictCounts, unlessFailed } from './push-status.ts';
 import type { AnyResourceKind } from './resources.ts';
 import { ReportServices } from './report-services.ts';
 import { Resources } from './resources.ts';
+import { SecretsLeftOut } from './secrets-left-out.ts';
 import { formatOrigin } from './source-position.ts';
 import { StreamsOfProxy } from './streams-of-proxy.ts';
 import type { PilotFeatures } from './world.ts';
@@ -146,6 +147,7 @@ export class PilotServer implements Pilot {
   #versionInfo: string;
   readonly #refusalsTold = new RecentlyTold(refusalSilenceMs);
   readonly #leftOut = new LeftOutServers();
+  readonly #secretsLeftOut = new SecretsLeftOut();
   #pushes = 0;
 
   constructor(options: PilotOptions) {
@@ -306,6 +308,7 @@ export class PilotServer implements Pilot {
             for (const other of this.#streams.othersOf(from)) other.warmEndpoints(names);
           },
           closed: (gone) => this.#disconnected(gone),
+          askedForSecrets: (by) => this.#tellSecrets(by),
         });
         this.connections.add(connection);
         this.#streams.add(connection);
@@ -374,11 +377,16 @@ export class PilotServer implements Pilot {
     if (!request.isForced && !connection.isTouched()) return connection.passOver(request);
     this.metrics.queueTime.observe((this.clock.monotonicMs() - request.startMs) / 1000);
     try {
+      this.#tellSecrets(connection);
       return connection.push(request);
     } catch (error) {
       this.pushLog.passed(connection.stream.id, request.pushId);
       this.#failed(connection, error);
     }
+  }
+
+  #tellSecrets(connection: ProxyConnection): void {
+    this.#secretsLeftOut.tell(connection, this.world, this.resources, this.#logger, this.clock.monotonicMs());
   }
 
   #failed(connection: ProxyConnection, error: unknown): void {

@@ -36,6 +36,8 @@ export interface ConnectionOptions {
   /** Clusters that are new or changed were accepted; these are the names of their endpoints. */
   readonly clustersAccepted?: (connection: ProxyConnection, endpointsNames: readonly string[]) => void;
   readonly closed: (connection: ProxyConnection) => void;
+  /** Told of every request for secrets that is not just an answer. */
+  readonly askedForSecrets?: (connection: ProxyConnection) => void;
 }
 
 interface Held {
@@ -103,6 +105,8 @@ export class ProxyConnection {
     this.#delivery.received(typeUrl, event);
     this.#pump();
     this.distribution.received(typeUrl);
+    const isAnswer = event.kind === 'ack' && event.added.length === 0;
+    if (typeUrl === typeUrls.secret && !isAnswer) this.#options.askedForSecrets?.(this);
     if (this.#delivery.idle) this.#options.pushLog.answered(this.stream.id);
     if (this.#convergingSinceMs !== undefined && this.#delivery.idle) {
       const tookMs = this.#options.clock.monotonicMs() - this.#convergingSinceMs;

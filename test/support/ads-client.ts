@@ -1,6 +1,7 @@
 // A bare client of ADS over a real gRPC channel: it sends what the test says, and answers nothing by itself.
 import type { ClientDuplexStream, ServiceError } from '@grpc/grpc-js';
-import { Client, credentials } from '@grpc/grpc-js';
+import type { ChannelCredentials } from '@grpc/grpc-js';
+import { Client, Metadata, credentials } from '@grpc/grpc-js';
 import type { MessageInitShape } from '@bufbuild/protobuf';
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import type { DiscoveryResponse } from '../../src/api/gen/envoy/service/discovery/v3/discovery_pb.js';
@@ -10,6 +11,16 @@ import {
 } from '../../src/api/gen/envoy/service/discovery/v3/discovery_pb.js';
 
 export type RequestInit = MessageInitShape<typeof DiscoveryRequestSchema>;
+
+/** How a client shows who it is. */
+export interface ClientCredentials {
+  /** Default: plaintext. */
+  readonly channel?: ChannelCredentials;
+  /** The name that the server's certificate must have. */
+  readonly serverName?: string;
+  /** Sent as `authorization: Bearer`. */
+  readonly token?: string;
+}
 
 const service = '/envoy.service.discovery.v3.AggregatedDiscoveryService';
 
@@ -23,14 +34,19 @@ export class BareAdsClient {
   readonly #waiting = new Set<() => void>();
   #taken = 0;
 
-  constructor(port: number, method = 'StreamAggregatedResources') {
-    this.#client = new Client(`127.0.0.1:${port}`, credentials.createInsecure(), {
+  constructor(port: number, method = 'StreamAggregatedResources', shown: ClientCredentials = {}) {
+    this.#client = new Client(`127.0.0.1:${port}`, shown.channel ?? credentials.createInsecure(), {
+      ...(shown.serverName === undefined ? {} : { 'grpc.ssl_target_name_override': shown.serverName }),
       'grpc.max_receive_message_length': -1,
       'grpc.use_local_subchannel_pool': 1,
       'grpc.enable_retries': 0,
     });
     const raw = (bytes: Buffer): Buffer => bytes;
-    this.#call = this.#client.makeBidiStreamRequest(`${service}/${method}`, raw, raw);
+    const metadata = new Metadata();
+    if (shown.token !== undefined) metadata.set('authorization', `Bearer ${shown.token}`);
+    // A whole path names another service.
+    const path = method.startsWith('/') ? method : `${service}/${method}`;
+    this.#call = this.#client.makeBidiStreamRequest(path, raw, raw, metadata);
     this.#call.on('data', (bytes: Buffer) => {
       this.responses.push(fromBinary(DiscoveryResponseSchema, bytes));
       this.#notify();

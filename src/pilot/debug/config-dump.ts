@@ -5,6 +5,7 @@ import { typeUrls } from '../../xds/types.ts';
 import type { PilotServer } from '../pilot.ts';
 import type { ProxyConnection } from '../proxy-connection.ts';
 import type { Encoded } from '../resources.ts';
+import { withoutKeys } from './redact.ts';
 
 /**
  * Like istiod's: no bootstrap content, every resource dynamic. `types` (`cds,lds`) gives these types' bare
@@ -58,15 +59,22 @@ export function configDump(
         '@type': 'type.googleapis.com/envoy.admin.v3.RoutesConfigDump',
         dynamicRouteConfigs: list(typeUrls.route, (routeConfig) => ({ versionInfo: version, routeConfig })),
       },
-      { '@type': 'type.googleapis.com/envoy.admin.v3.SecretsConfigDump' },
+      {
+        '@type': 'type.googleapis.com/envoy.admin.v3.SecretsConfigDump',
+        dynamicActiveSecrets: list(typeUrls.secret, (secret, name) => ({
+          name,
+          versionInfo: version,
+          secret,
+        })),
+      },
       { '@type': 'type.googleapis.com/envoy.admin.v3.EcdsConfigDump' },
     ],
   };
 }
 
-/** Canonical JSON of one resource, with its `@type`. */
+/** Canonical JSON of one resource, with its `@type`; keys are redacted. */
 export function resourceJson(pilot: PilotServer, typeUrl: string, encoded: Encoded): JsonObject {
   const message = pilot.resources.decode(typeUrl, encoded);
   const value = messageToJson(pilot.resources.schema(typeUrl), message) as JsonObject;
-  return { '@type': typeUrl, ...value };
+  return { '@type': typeUrl, ...withoutKeys(typeUrl, value) };
 }
