@@ -146,9 +146,27 @@ export function isHopeless(report: RevisionJson, threshold: number): boolean {
   return affected > 0 && refused > 0 && (affected - refused) / affected < threshold;
 }
 
+/** Others may still be on their way when the first proxy refuses: they get so long before that is told. */
+const graceMs = 500;
+
+/** Whether a report is the last word: enough proxies have it, or enough have refused and the others have answered. */
+export function lastWord(clock: Clock, threshold: number): (report: RevisionJson) => boolean {
+  let hopelessMs: number | undefined;
+  return (report) => {
+    if (isDistributed(report, threshold)) return true;
+    if (!isHopeless(report, threshold)) {
+      hopelessMs = undefined;
+      return false;
+    }
+    hopelessMs ??= clock.monotonicMs();
+    return report.lagging === 0 || clock.monotonicMs() - hopelessMs >= graceMs;
+  };
+}
+
 /** Who has it, who lags and why, who refused it and where that was written: one line each, for people. */
 export function describeRevision(report: RevisionJson, nowMs: number): readonly string[] {
   const { affected = 0, acked = 0, lagging = 0, refused = 0, laggingBy = [], refusedBy = [] } = report;
+  if (affected === 0) return [`revision ${report.revision ?? 0}: no connected proxy is affected`];
   const parts = [`${acked} of ${affected} affected proxies ${acked === 1 ? 'has' : 'have'} acknowledged`];
   if (lagging > 0) parts.push(`${lagging} ${lagging === 1 ? 'lags' : 'lag'}`);
   if (refused > 0) parts.push(`${refused} refused`);

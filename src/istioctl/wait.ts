@@ -10,6 +10,7 @@ import {
   describeRevision,
   isDistributed,
   isHopeless,
+  lastWord,
   untilOver,
 } from './distribution.ts';
 import { findKind } from './resource-kinds.ts';
@@ -31,7 +32,7 @@ export async function waitForRevision(revision: number, options: WaitOptions): P
     clock,
     timeoutMs,
     ask: () => askRevision(controlPlane, revision, proxy),
-    isOver: (each) => isDistributed(each, threshold) || isHopeless(each, threshold),
+    isOver: lastWord(clock, threshold),
   });
   if (report.accepted !== true)
     throw new UserError(
@@ -59,11 +60,12 @@ export async function waitForObject(
   const isArrived = (each: ObjectRevisionJson): boolean =>
     // What never was there is gone everywhere.
     isThere(each) && (isDistributed(each, threshold) || (isDelete && each.object.revision === undefined));
+  const isLast = lastWord(clock, threshold);
   const { report } = await untilOver({
     clock,
     timeoutMs,
     ask: () => askObject(controlPlane, object, proxy),
-    isOver: (each) => isArrived(each) || (isThere(each) && isHopeless(each, threshold)),
+    isOver: (each) => isArrived(each) || (isThere(each) && isLast(each)),
   });
   const version =
     report.object.apiVersion ?? `${kind.group === '' ? '' : `${kind.group}/`}${kind.versions[0] ?? ''}`;

@@ -20,6 +20,8 @@ export interface FollowingOptions {
   readonly node: Parameters<BareAdsClient['send']>[0]['node'];
   /** Says why a response is refused; undefined: it is accepted. */
   readonly refuse?: (response: DiscoveryResponse) => string | undefined;
+  /** Whether a response is never answered. Default: none is. */
+  readonly isMute?: (response: DiscoveryResponse) => boolean;
 }
 
 /** What it has, as far as a test wants to know, and every response in order, as `CDS`, `EDS a b`... */
@@ -69,6 +71,7 @@ export class FollowingClient {
     const { typeUrl } = response;
     const first = !this.#last.has(typeUrl);
     this.#last.set(typeUrl, response);
+    if (this.#options.isMute?.(response) === true) return;
     const reason = this.#options.refuse?.(response);
     const names = this.#names.get(typeUrl) ?? [];
     if (reason !== undefined) {

@@ -8,7 +8,14 @@ import { configDigest } from '../../config/config-digest.ts';
 import { sameConfig } from '../../config/store.ts';
 import type { ControlPlane } from '../control-plane.ts';
 import type { ObjectRevisionJson } from '../distribution.ts';
-import { askObject, describeRevision, isDistributed, isHopeless, untilOver } from '../distribution.ts';
+import {
+  askObject,
+  describeRevision,
+  isDistributed,
+  isHopeless,
+  lastWord,
+  untilOver,
+} from '../distribution.ts';
 import { objectTitle } from '../resource-kinds.ts';
 import type { ObjectKey } from './config-tree.ts';
 import { ConfigTree } from './config-tree.ts';
@@ -169,13 +176,14 @@ async function arrivalOf(
 ): Promise<{ readonly failures: readonly string[]; readonly said?: string }> {
   const isTaken = (report: ObjectRevisionJson): boolean =>
     digest === undefined ? !report.object.inForce : report.object.digest === digest;
+  const isLast = lastWord(clock, 1);
   const { report } = await untilOver({
     clock,
     timeoutMs,
     ask: () => askObject(controlPlane, object),
     isOver: (each) =>
       isTaken(each)
-        ? each.accepted !== true || isDistributed(each, 1) || isHopeless(each, 1)
+        ? each.accepted !== true || isLast(each)
         : each.object.diagnostics.some(({ severity }) => severity === 'error'),
   });
   if (isTaken(report)) {

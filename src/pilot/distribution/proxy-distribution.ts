@@ -231,7 +231,11 @@ export class ProxyDistribution {
     if (revision <= this.connectedAt) {
       const keys = new Set(objects.map(({ key }) => key));
       // It has the newest state, but for what it refused of that.
-      const refusals = view.refusals().filter(({ resource }) => isMadeOf(resource, keys));
+      const refusals = view
+        .refusals()
+        .filter(
+          ({ typeUrl, resource }) => isMadeOf(resource, keys) && !this.#isOpenName(typeUrl, resource.name),
+        );
       if (refusals.length > 0) {
         const types = new Set(refusals.map(({ typeUrl }) => typeUrl)).size;
         return { state: 'refused', types, ackedTypes: 0, refusals, resources: [] };
@@ -319,6 +323,11 @@ export class ProxyDistribution {
       }
     }
     this.#isConnecting = false;
+  }
+
+  /** Whether a later revision has changed it since, and is not acknowledged. */
+  #isOpenName(typeUrl: string, name: string): boolean {
+    return this.#open.some(({ parts }) => parts.get(typeUrl)?.includes(name) === true);
   }
 
   #isAcked({ parts }: Transaction): boolean {

@@ -185,7 +185,9 @@ function listsOf(
     else if (state.state === 'refused')
       add(refusedBy, () => ({
         proxy,
-        refusals: state.refusals.slice(0, resourcesMax).map((refusal) => refusalJson(pilot, refusal)),
+        refusals: state.refusals
+          .slice(0, resourcesMax)
+          .map((refusal) => refusalJson(pilot, refusal, revision)),
         resources: state.resources.slice(0, resourcesMax).map((each) => lagJson(pilot, each)),
       }));
   }
@@ -218,13 +220,29 @@ function lagJson(
   };
 }
 
-function refusalJson(pilot: PilotServer, { typeUrl, resource, message, atMs }: StandingRefusal): JsonObject {
+function refusalJson(
+  pilot: PilotServer,
+  { typeUrl, resource, message, atMs }: StandingRefusal,
+  { objects }: Revision,
+): JsonObject {
+  const changed = new Set(objects.map(({ key }) => key));
+  const origins = originsIn(message, resource.provenance);
+  // What the revision changed is the likelier culprit.
+  const own = resource.provenance
+    .map(({ origin }) => origin)
+    .filter((origin) => changed.has(configKey(origin)));
+  const likely = origins.some((origin) => changed.has(configKey(origin)))
+    ? origins.filter((origin) => changed.has(configKey(origin)))
+    : [...own.slice(0, 1), ...origins];
+  const rows = new Map(
+    likely.map((origin) => [`${configKey(origin)} ${formatFieldPath(origin.fieldPath)}`, origin]),
+  );
   return {
     type: pilot.resources.shortName(typeUrl),
     name: resource.name,
     message,
     since: new Date(atMs).toISOString(),
-    from: originsIn(message, resource.provenance).map((origin) => {
+    from: [...rows.values()].map((origin) => {
       const position = positionOf(pilot.options.store, origin);
       return {
         kind: kindName(origin.kind),
