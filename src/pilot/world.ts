@@ -84,6 +84,7 @@ export class PilotWorld implements World {
   readonly #mesh: Input<MeshConfig>;
   readonly #inputs: ReadonlyMap<string, Input<Config>>;
   readonly #registry: Registry;
+  readonly #unwell: Input<readonly string[]>;
   /** What Ingresses and Gateway API objects stand for. */
   readonly #made: MadeConfigs;
   readonly #secrets: SecretSettings;
@@ -116,6 +117,7 @@ export class PilotWorld implements World {
     this.#mesh.set('mesh', mesh);
     const same = (a: unknown, b: unknown): boolean => sameConfig(a as Config, b as Config);
     this.#inputs = new Map(worldKinds.map((kind) => [kind, graph.input<Config>(kind, same)]));
+    this.#unwell = graph.input<readonly string[]>('unwell-endpoints');
     this.#registry = createRegistry({ graph, sources: this.#sources(), meshConfig: () => this.meshConfig() });
     this.#made = new MadeConfigs({
       graph,
@@ -210,6 +212,12 @@ export class PilotWorld implements World {
         else input?.set(key, after);
       }
     });
+  }
+
+  /** Endpoints (`address:port`) of a service (`namespace/hostname`) that failed the checks of all who check them. */
+  setUnwell(service: string, endpoints: readonly string[]): void {
+    if (endpoints.length === 0) this.#unwell.delete(service);
+    else this.#unwell.set(service, endpoints);
   }
 
   setMeshConfig(mesh: MeshConfig): void {
@@ -402,6 +410,7 @@ export class PilotWorld implements World {
       workloadEntries: this.#input('WorkloadEntry'),
       nodes: this.#input('Node'),
       namespaces: this.#input('Namespace'),
+      unwell: this.#unwell,
     };
   }
 

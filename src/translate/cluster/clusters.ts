@@ -8,7 +8,9 @@ import {
 } from '../../model/cluster-name.ts';
 import { proxyHeadersOf } from '../proxy-headers.ts';
 import type { ProxyScope, ResourceKind } from '../resource.ts';
+import { kindOfParts } from '../resource.ts';
 import { outboundTrafficPolicyOf } from '../scope.ts';
+import { destinationScope } from '../views.ts';
 import type { World } from '../world.ts';
 import { buildCluster } from './build-cluster.ts';
 import type { TlsDefaults } from '../../config/mesh-config.ts';
@@ -30,23 +32,27 @@ const builtInKinds: Readonly<Record<string, BuiltInClusterInput['kind']>> = {
  * Outbound clusters of everything that the proxy sees; for sidecars also the inbound ones and the ones
  * for traffic that nothing describes. Routers have no passthrough, as they capture nothing (C3.15).
  */
-export const clusters: ResourceKind<ClusterInput, typeof ClusterSchema> = {
-  schema: ClusterSchema,
-  shortName: 'CDS',
-  names(world, scope) {
-    const names = [
-      ...outboundClusterNames(world, scope),
-      ...inboundClusterNames(world, scope),
-      ...builtInNames(world, scope),
-    ];
-    return [...new Set(names)].sort();
+export const clusters: ResourceKind<ClusterInput, typeof ClusterSchema> = kindOfParts<
+  ClusterInput,
+  typeof ClusterSchema
+>({ schema: ClusterSchema, shortName: 'CDS', build: buildCluster }, [
+  {
+    name: 'in',
+    viewOf: (_world, scope) => (scope.node.type === 'sidecar' ? scope : undefined),
+    names: (world, scope) => inboundClusterNames(world, scope).toSorted(),
+    input: inboundClusterInput,
   },
-  input(world, scope, name) {
-    if (builtInNames(world, scope).includes(name)) return builtIn(world, scope, name);
-    return outboundClusterInput(world, scope, name) ?? inboundClusterInput(world, scope, name);
+  {
+    name: 'out',
+    viewOf: destinationScope,
+    names: (world, view) =>
+      [...new Set([...outboundClusterNames(world, view), ...builtInNames(world, view)])].sort(),
+    input(world, view, name) {
+      if (builtInNames(world, view).includes(name)) return builtIn(world, view, name);
+      return outboundClusterInput(world, view, name);
+    },
   },
-  build: buildCluster,
-};
+]);
 
 function builtInNames(world: World, scope: ProxyScope): readonly string[] {
   if (scope.node.type === 'router') return [blackHoleCluster];

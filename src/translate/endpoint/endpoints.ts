@@ -3,6 +3,8 @@ import { ClusterLoadAssignmentSchema } from '../../api/gen/envoy/config/endpoint
 import { outboundClusterNames, outboundTarget } from '../cluster/outbound-clusters.ts';
 import { layerPolicy } from '../layered-policy.ts';
 import type { ProxyScope, ResourceKind } from '../resource.ts';
+import { kindOfParts } from '../resource.ts';
+import { destinationScope } from '../views.ts';
 import type { World } from '../world.ts';
 import { clusterEndpoints } from './cluster-endpoints.ts';
 import type { LoadAssignmentInput } from './load-assignment.ts';
@@ -13,21 +15,26 @@ import { localityLbOf } from './locality-lb.ts';
  * One ClusterLoadAssignment for each EDS cluster, under the cluster's name. Whoever asks for another
  * name gets an empty one: a proxy that still warms a cluster of yesterday must not wait for ever.
  */
-export const endpoints: ResourceKind<LoadAssignmentInput, typeof ClusterLoadAssignmentSchema> = {
-  schema: ClusterLoadAssignmentSchema,
-  shortName: 'EDS',
-  names(world, scope) {
-    return outboundClusterNames(world, scope)
-      .filter((name) => outboundTarget(world, scope, name)?.discovery === 'EDS')
-      .toSorted();
+export const endpoints: ResourceKind<LoadAssignmentInput, typeof ClusterLoadAssignmentSchema> = kindOfParts(
+  {
+    schema: ClusterLoadAssignmentSchema,
+    shortName: 'EDS',
+    build(input: LoadAssignmentInput) {
+      return { name: input.name, message: loadAssignment(input), provenance: [] };
+    },
   },
-  input(world, scope, name) {
-    return { name, ...assignmentOf(world, scope, name) };
-  },
-  build(input) {
-    return { name: input.name, message: loadAssignment(input), provenance: [] };
-  },
-};
+  [
+    {
+      name: '',
+      viewOf: destinationScope,
+      names: (world, view) =>
+        outboundClusterNames(world, view)
+          .filter((name) => outboundTarget(world, view, name)?.discovery === 'EDS')
+          .toSorted(),
+      input: (world, view, name) => ({ name, ...assignmentOf(world, view, name) }),
+    },
+  ],
+);
 
 function assignmentOf(world: World, scope: ProxyScope, name: string): Omit<LoadAssignmentInput, 'name'> {
   const target = outboundTarget(world, scope, name);

@@ -1,7 +1,8 @@
 // A kind of resource with the patches of EnvoyFilters over it.
 import type { DescMessage } from '@bufbuild/protobuf';
 import type { EnvoyPatch } from '../../config/envoy-filter/select.ts';
-import type { Built, ProxyScope, ResourceKind } from '../resource.ts';
+import type { Built, ProxyScope, ResourceKind, ResourcePart } from '../resource.ts';
+import { kindOfParts, partsOf } from '../resource.ts';
 import type { World } from '../world.ts';
 
 /** What patches add to the input of a resource; nothing where no patch is about it. */
@@ -40,20 +41,39 @@ export function patchedKind<Input extends object, Extra, Desc extends DescMessag
   patching: Patching<Input, Extra, Desc>,
 ): ResourceKind<Input & PatchNotes<Extra>, Desc> {
   const { schema, shortName } = kind;
+  return kindOfParts<Input & PatchNotes<Extra>, Desc>(
+    {
+      schema,
+      shortName,
+      build(input) {
+        const { envoyPatches, envoyExtra } = input;
+        const built = kind.build(input);
+        return envoyPatches === undefined ? built : patching.build(built, envoyPatches, envoyExtra);
+      },
+    },
+    partsOf(kind).map((part) => patchedPart(part, patching)),
+  );
+}
+
+/** What the part depends on must say by which patches the proxy is chosen (`PatchedProxy`). */
+function patchedPart<Input extends object, Extra, Desc extends DescMessage>(
+  part: ResourcePart<Input>,
+  patching: Patching<Input, Extra, Desc>,
+): ResourcePart<Input & PatchNotes<Extra>> {
   return {
-    schema,
-    shortName,
+    name: part.name,
+    viewOf: (world, scope) => part.viewOf(world, scope),
     names(world, scope) {
-      const names = kind.names(world, scope);
+      const names = part.names(world, scope);
       const patches = patching.patches(world, scope);
       if (!patches.some(({ operation }) => operation === 'REMOVE')) return names;
       return names.filter((name) => {
-        const input = kind.input(world, scope, name);
+        const input = part.input(world, scope, name);
         return input === undefined || patching.select(world, scope, name, input, patches).kind !== 'removed';
       });
     },
     input(world, scope, name) {
-      const input = kind.input(world, scope, name);
+      const input = part.input(world, scope, name);
       const patches = patching.patches(world, scope);
       if (input === undefined || patches.length === 0) return input;
       const selection = patching.select(world, scope, name, input, patches);
@@ -61,11 +81,6 @@ export function patchedKind<Input extends object, Extra, Desc extends DescMessag
       if (selection.kind === 'unpatched') return input;
       const { patches: envoyPatches, extra: envoyExtra } = selection;
       return { ...input, envoyPatches, ...(envoyExtra === undefined ? {} : { envoyExtra }) };
-    },
-    build(input) {
-      const { envoyPatches, envoyExtra } = input;
-      const built = kind.build(input);
-      return envoyPatches === undefined ? built : patching.build(built, envoyPatches, envoyExtra);
     },
   };
 }
@@ -82,27 +97,30 @@ export function withAdded<Input extends object, Desc extends DescMessage>(
   build: (patch: EnvoyPatch) => Built<Desc> | undefined,
 ): ResourceKind<Input | AddedInput, Desc> {
   const { schema, shortName } = kind;
-  return {
-    schema,
-    shortName,
-    names(world, scope) {
-      const names = kind.names(world, scope);
-      const further = [...added(world, scope).keys()];
-      return further.length === 0 ? names : [...new Set([...names, ...further])].sort();
+  return kindOfParts<Input | AddedInput, Desc>(
+    {
+      schema,
+      shortName,
+      build(input) {
+        if (!isAdded(input)) return kind.build(input);
+        const built = build(input.addedBy);
+        if (built === undefined) throw new Error('a patch that brings a resource cannot be read any more');
+        return built;
+      },
     },
-    input(world, scope, name) {
-      const input = kind.input(world, scope, name);
-      if (input !== undefined) return input;
-      const addedBy = added(world, scope).get(name);
-      return addedBy === undefined ? undefined : { addedBy };
-    },
-    build(input) {
-      if (!isAdded(input)) return kind.build(input);
-      const built = build(input.addedBy);
-      if (built === undefined) throw new Error('a patch that brings a resource cannot be read any more');
-      return built;
-    },
-  };
+    [
+      ...partsOf(kind),
+      {
+        name: 'added',
+        viewOf: (world, scope) => (added(world, scope).size === 0 ? undefined : scope),
+        names: (world, scope) => [...added(world, scope).keys()].sort(),
+        input(world, scope, name) {
+          const addedBy = added(world, scope).get(name);
+          return addedBy === undefined ? undefined : { addedBy };
+        },
+      },
+    ],
+  );
 }
 
 function isAdded(input: object): input is AddedInput {

@@ -1,0 +1,77 @@
+// What of a scope counts for what a proxy calls: many workloads share it, whatever Services select them.
+import { selectedLabelNames } from '../config/envoy-filter/select.ts';
+import type { ProxyNode } from '../model/proxy-node.ts';
+import { envoyFiltersNear } from './envoy-filter/patches.ts';
+import type { ProxyScope } from './resource.ts';
+import { pick, scopeOf, unspecified } from './scope.ts';
+import type { World } from './world.ts';
+
+/**
+ * What outbound clusters and their endpoints depend on. The workloads of a namespace share it where they are in one
+ * place, but for those that rules tell apart as clients. A gateway's scope as it is: its labels choose Gateways.
+ */
+export function destinationScope(world: World, scope: ProxyScope): ProxyScope {
+  if (scope.node.type === 'router') return scope;
+  return world.derive(`destination-scope/${scope.key}`, () =>
+    scopeOf(asClient(world, scope.node, world.placeLabelNames())),
+  );
+}
+
+/** What outbound listeners and routes depend on: as destinationScope, but wherever the workload is. */
+export function outboundListenerScope(world: World, scope: ProxyScope): ProxyScope {
+  if (scope.node.type === 'router') return scope;
+  return world.derive(`outbound-listener-scope/${scope.key}`, () =>
+    scopeOf({ ...asClient(world, scope.node, []), locality: nowhere }),
+  );
+}
+
+/**
+ * What virtual hosts depend on: less still, without anything that listeners say. Where much follows from a scope,
+ * derive it from this one, by its key, so that equal work is done once.
+ */
+export function outboundScope(world: World, scope: ProxyScope): ProxyScope {
+  return world.derive(`outbound-scope/${scope.key}`, () => {
+    const { type, namespace, dnsDomain, clusterId, network, ipAddresses, labels } = scope.node;
+    const node: ProxyNode = {
+      id: '',
+      type,
+      ipAddresses: ipAddresses.map(unspecified),
+      podName: '',
+      namespace,
+      dnsDomain,
+      labels: pick(labels, world.clientLabelNames(namespace)),
+      serviceAccount: '',
+      workloadName: '',
+      clusterId,
+      network,
+      locality: nowhere,
+      istioVersion: '',
+      interceptionMode: 'REDIRECT',
+      adminPort: 0,
+      http10: false,
+      workloadCertificates: scope.node.workloadCertificates,
+      ...(scope.node.dnsCapture === undefined ? {} : { dnsCapture: scope.node.dnsCapture }),
+    };
+    return scopeOf(node);
+  });
+}
+
+const nowhere: ProxyNode['locality'] = { region: '', zone: '', subzone: '' };
+
+/**
+ * The node without what counts for inbound traffic alone: its own addresses but for their families, where its
+ * application listens, and labels by which no rule tells clients apart and no EnvoyFilter chooses.
+ */
+function asClient(world: World, node: ProxyNode, furtherLabels: readonly string[]): ProxyNode {
+  const { appAddress: _own, ...others } = node;
+  const { namespace, labels, ipAddresses } = node;
+  return {
+    ...others,
+    labels: pick(labels, [
+      ...world.clientLabelNames(namespace),
+      ...selectedLabelNames(envoyFiltersNear(world, namespace)),
+      ...furtherLabels,
+    ]),
+    ipAddresses: ipAddresses.map(unspecified),
+  };
+}
