@@ -9,6 +9,7 @@ import { execInPod, podEnvironment } from '../istioctl/pod-exec.ts';
 import { connectedProxies, findProxy } from '../istioctl/proxies.ts';
 import { loadCommand } from './x-load.ts';
 import { meshCommand } from './x-mesh.ts';
+import { xdsFilesCommand } from './x-xds-files.ts';
 import { command as waitCommand } from './wait.ts';
 
 export function command(): Command {
@@ -19,7 +20,8 @@ export function command(): Command {
     .addCommand(execCommand())
     .addCommand(waitCommand())
     .addCommand(loadCommand())
-    .addCommand(meshCommand());
+    .addCommand(meshCommand())
+    .addCommand(xdsFilesCommand());
 }
 
 interface EchoFlags {
