@@ -1,4 +1,5 @@
 // What a mesh routes to.
+import type { HealthCheck } from './health-check.ts';
 import type { Hostname } from './hostname.ts';
 import { isWildcard } from './hostname.ts';
 import type { Origin } from './origin.ts';
@@ -68,6 +69,8 @@ export interface Service {
   readonly isNodeLocal?: boolean;
   /** What clients prefer, where no DestinationRule says otherwise: their zone, or their node. */
   readonly trafficDistribution?: 'PreferSameZone' | 'PreferSameNode';
+  /** How its endpoints are to be checked by clients that offer to (HDS). */
+  readonly healthCheck?: HealthCheck;
   /** The Kubernetes cluster of its object; absent: the mesh's own. */
   readonly clusterId?: string;
   /** Milliseconds since the epoch; 0 where the object has no creationTimestamp. Older wins conflicts. */

@@ -214,6 +214,12 @@ export class PilotServer implements Pilot {
     this.#http = new DebugServer({ pilot: this, logger: options.loggers.logger('http') });
     const present = options.store.all().map((after) => ({ key: keyOf(after), after }));
     this.world.apply(present);
+      graph: this.graph,
+      world: this.world,
+      healthChanged: (service) => {
+        this.metrics.inboundUpdates.add(1, { type: inboundTypes.endpoint });
+        this.#debounce.add(this.#request('endpoint', [`Health/${service}`]));
+      },
     this.ledger.accept(present, true);
     this.#disposals.push(
       options.store.subscribe((changes) => this.#changed(changes)),
@@ -368,6 +374,7 @@ export class PilotServer implements Pilot {
   }
 
   /** Gateways' servers that cannot be served: nothing else says so. */
+    this.reports.health.update();
   #tellLeftOut(): void {
     const gateways = this.connectedProxies('router');
     for (const line of this.#leftOut.news(this.options.store, this.world, gateways)) this.#logger.warn(line);

@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto';
 import type { Config } from '../config/config.ts';
 import { originOf } from '../config/config.ts';
 import type { KubeServiceSpec } from '../config/kube-types.ts';
+import { healthCheckOf } from '../model/health-check.ts';
 import { resolveHost, serviceHostname } from '../model/hostname.ts';
 import { protocolOfPort } from '../model/protocol.ts';
 import type { Resolution, Service, ServicePort } from '../model/service.ts';
@@ -23,6 +24,7 @@ export function serviceOfKubeService(config: Config<KubeServiceSpec>, options: K
   const resolution = resolutionOf(spec);
   const exportTo = config.annotations['networking.istio.io/exportTo'] ?? '';
   const serviceAccounts = splitList(config.annotations['alpha.istio.io/kubernetes-serviceaccounts'] ?? '');
+  const healthCheck = healthCheckOf(config.annotations);
   const distribution = trafficDistributionOf(
     spec.trafficDistribution,
     config.annotations,
@@ -48,6 +50,7 @@ export function serviceOfKubeService(config: Config<KubeServiceSpec>, options: K
     publishNotReady: spec.publishNotReadyAddresses === true,
     ...(spec.internalTrafficPolicy === 'Local' ? { isNodeLocal: true } : {}),
     ...(distribution === undefined ? {} : { trafficDistribution: distribution }),
+    ...(healthCheck === undefined ? {} : { healthCheck }),
     ...(config.clusterId === undefined ? {} : { clusterId: config.clusterId }),
     creationTimeMs: config.creationTimeMs,
     origin: originOf(config),

@@ -53,6 +53,8 @@ export interface RegistrySources {
   readonly nodes?: Collection<Config<KubeNode>>;
   /** Cluster-scoped; a label of the root namespace names the cluster's network, an annotation of each what its services prefer. */
   readonly namespaces?: Collection<Config>;
+  /** By `namespace/hostname`: endpoints (`address:port`) that clients who check them (HDS) found to be unwell. */
+  readonly unwell?: Collection<readonly string[]>;
 }
 
 export interface RegistryOptions {
@@ -329,7 +331,15 @@ class GraphRegistry implements Registry {
     const entries = this.#entryConfigsByHost
       .get(name)
       .flatMap((config) => this.#entryEndpoints(name, config));
-    return sortEndpoints([...kube, ...entries]);
+    const sorted = sortEndpoints([...kube, ...entries]);
+    // Only of services that ask to be checked: others need not depend on it.
+    if (this.#merged.get(name)?.healthCheck === undefined) return sorted;
+    const unwell = new Set(this.#options.sources.unwell?.get(name) ?? []);
+    return sorted.map((endpoint) =>
+      endpoint.health === 'HEALTHY' && unwell.has(`${endpoint.address}:${endpoint.endpointPort}`)
+        ? { ...endpoint, health: 'UNHEALTHY' as const }
+        : endpoint,
+    );
   }
 
   #kubeEndpoints(service: Service): readonly Endpoint[] {

@@ -5,6 +5,7 @@ import { originOf } from '../config/config.ts';
 import type { AllocatedAddresses } from './allocated-addresses.ts';
 import { takesAllocated, writtenAddresses } from './allocated-addresses.ts';
 import { trafficDistributionOf } from './kube-service.ts';
+import { healthCheckOf } from '../model/health-check.ts';
 import { parseProtocol } from '../model/protocol.ts';
 import type { Resolution, Service } from '../model/service.ts';
 
@@ -18,6 +19,7 @@ export function servicesOfEntry(
   const { spec, namespace, name } = config;
   const hosts = [...new Set((spec.hosts ?? []).map((host) => host.toLowerCase()))];
   const selector = spec.workloadSelector?.labels;
+  const healthCheck = healthCheckOf(config.annotations);
   const distribution = trafficDistributionOf(undefined, config.annotations, namespaceDistribution);
   const allocatedOf = (hostname: string): AllocatedAddresses | undefined =>
     takesAllocated(config, hostname)
@@ -53,6 +55,7 @@ export function servicesOfEntry(
     subjectAltNames: spec.subjectAltNames ?? [],
     publishNotReady: false,
     ...(distribution === undefined ? {} : { trafficDistribution: distribution }),
+    ...(healthCheck === undefined ? {} : { healthCheck }),
     creationTimeMs: config.creationTimeMs,
     origin: originOf(config),
   }));

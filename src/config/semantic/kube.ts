@@ -14,10 +14,12 @@ import { readMeshConfig } from '../mesh-config-reader.ts';
 import { readMeshNetworks } from '../mesh-networks.ts';
 import { isDnsLabel } from '../metadata.ts';
 import { checkProxyConfigAnnotation } from '../proxy-config.ts';
+import { checkHealthCheck } from './health-check.ts';
 import { checkLabels, isFqdn } from './rules.ts';
 import type { Validator } from './validator.ts';
 
-export const validateService: Validator = (object, _meta, report) => {
+export const validateService: Validator = (object, { annotations }, report) => {
+  checkHealthCheck(annotations, report);
   const spec = object['spec'] as KubeServiceSpec;
   const checker = new Checker(report, ['spec']);
   const ports = spec.ports ?? [];

@@ -14,12 +14,14 @@ import {
   isFqdn,
   isPartialWildcard,
 } from './rules.ts';
+import { checkHealthCheck } from './health-check.ts';
 import { checkWorkload } from './workload-entry.ts';
 import type { Validator } from './validator.ts';
 
 export const validateServiceEntry: Validator = (object, meta, report) => {
   const spec = object['spec'] as ServiceEntrySpec;
   const checker = new Checker(report, ['spec']);
+  checkHealthCheck(meta.annotations, report);
   checkSelector(spec, checker);
   checkHosts(spec, checker);
   checkAddresses(spec, checker);

@@ -13,6 +13,7 @@ import { connectionOf, json, plain, podId, sortedConnections } from './answers.t
 import { configDump, resourceJson } from './config-dump.ts';
 import { configList } from './config-list.ts';
 import { distributionPages } from './distribution-pages.ts';
+import { healthPage } from './health-page.ts';
 import { loadPage } from './load-page.ts';
 import { nameTablePage } from './name-table-page.ts';
 
@@ -72,6 +73,7 @@ const ownPages: readonly DebugPage[] = [
     help: 'Endpoints of every service',
     answer: (pilot, query) => json(serviceEndpoints(pilot), query),
   },
+  healthPage,
   loadPage,
   nameTablePage,
   {
