@@ -1,4 +1,6 @@
 // What the control plane counts; names and meanings are istiod's.
+import { fairleadVersion } from '../base/version.ts';
+import { meshGauges } from './mesh-gauges.ts';
 import type { Histogram, Series } from './metrics.ts';
 import { Metrics } from './metrics.ts';
 
@@ -10,8 +12,9 @@ export interface Gauges {
   readonly services: () => number;
   readonly virtualServices: () => number;
   readonly queue: () => number;
-  /** Listeners of connected proxies that several services ask for, and subsets of several rules, by metric. */
-  readonly conflicts: () => Readonly<Record<string, number>>;
+  /** All of meshGauges; asked once a rendering. */
+  readonly mesh: () => Readonly<Record<string, number>>;
+  readonly uptimeSeconds: () => number;
   /** Servers of Gateways that some connected gateway leaves out. */
   readonly leftOutServers: () => number;
 }
@@ -31,28 +34,22 @@ export class PilotMetrics {
   readonly expiredNonces: Series;
   readonly internalErrors: Series;
   readonly loadRequests: Series;
+  readonly sendTime: Histogram;
+  readonly writeTimeouts: Series;
   readonly #rejectsByType: ReadonlyMap<string, Series>;
+
+  /** Of the rendering under way. */
+  #counts: Readonly<Record<string, number>> | undefined;
 
   constructor(gauges: Gauges) {
     const m = this.#metrics;
     m.gauge('pilot_services', 'Services known to the control plane.', gauges.services);
     m.gauge('pilot_virt_services', 'VirtualServices known to the control plane.', gauges.virtualServices);
     m.gauge('pilot_push_queue_size', 'Connections that wait for a push.', gauges.queue);
-    m.gauge(
-      'pilot_conflict_inbound_listener',
-      'Ports of workloads that services read in different ways; the oldest one counts.',
-      () => gauges.conflicts()['pilot_conflict_inbound_listener'] ?? 0,
-    );
-    m.gauge(
-      'pilot_conflict_outbound_listener_tcp_over_current_tcp',
-      'Listeners on which two services ask for the same connections; the older one has them.',
-      () => gauges.conflicts()['pilot_conflict_outbound_listener_tcp_over_current_tcp'] ?? 0,
-    );
-    m.gauge(
-      'pilot_destrule_subsets',
-      'Hosts of which several DestinationRules define a subset of one name; the oldest one counts.',
-      () => gauges.conflicts()['pilot_destrule_subsets'] ?? 0,
-    );
+    for (const [name, help] of Object.entries(meshGauges))
+      m.gauge(name, help, () => (this.#counts ??= gauges.mesh())[name] ?? 0);
+    m.gauge('istiod_uptime_seconds', 'Seconds since the control plane was started.', gauges.uptimeSeconds);
+    m.gauge('pilot_info', 'Always 1: the version stands in its label.').set(1, { version: fairleadVersion });
     m.gauge(
       'pilot_total_rejected_configs',
       'Servers of Gateways that connected gateways leave out, for others stand in their place.',
@@ -85,8 +82,20 @@ export class PilotMetrics {
       'Bytes of responses, by type.',
       [1, 10_000, 1_000_000, 4_000_000, 10_000_000, 40_000_000],
     );
+    this.sendTime = m.histogram(
+      'pilot_xds_send_time',
+      'Seconds to write a response to its connection.',
+      [0.01, 0.1, 1, 3, 5, 10, 20, 30],
+    );
+    this.writeTimeouts = m.counter(
+      'pilot_xds_write_timeout',
+      'Times that a proxy did not read what was written to it within a second; others go on meanwhile.',
+    );
     this.inboundUpdates = m.counter('pilot_inbound_updates', 'Changes received, by type.');
-    this.pushTriggers = m.counter('pilot_push_triggers', 'Pushes, by the reason for them.');
+    this.pushTriggers = m.counter(
+      'pilot_push_triggers',
+      'Pushes to a proxy that something of it was changed for, by the reason for them.',
+    );
     this.rejects = m.counter('pilot_total_xds_rejects', 'Responses that a proxy refused, by type.');
     this.expiredNonces = m.counter('pilot_xds_expired_nonce', 'Requests about an older response, by type.');
     this.internalErrors = m.counter('pilot_total_xds_internal_errors', 'Errors inside the control plane.');
@@ -110,6 +119,7 @@ export class PilotMetrics {
   }
 
   render(): string {
+    this.#counts = undefined;
     return this.#metrics.render();
   }
 }

@@ -29,6 +29,7 @@ import type { IssuedTokens } from './identity/token-authenticator.ts';
 import { PushLog } from './distribution/push-log.ts';
 import { RevisionLedger } from './distribution/revisions.ts';
 import { LeftOutServers, leftOutServers } from './left-out-servers.ts';
+import { meshCounts } from './mesh-gauges.ts';
 import { PilotMetrics } from './pilot-metrics.ts';
 import { ProxyConnection } from './proxy-connection.ts';
 import { parseProxyNode } from './proxy-node.ts';
@@ -37,7 +38,7 @@ import { RecentlyTold } from '../base/recently-told.ts';
 import type { PushReason, PushRequest } from './push-request.ts';
 import { Debounce, mergePushRequests } from './push-request.ts';
 import type { ConnectedProxy } from './push-status.ts';
-import { conflictCounts, unlessFailed } from './push-status.ts';
+import { unlessFailed } from './push-status.ts';
 import type { AnyResourceKind } from './resources.ts';
 import { ReportServices } from './report-services.ts';
 import { Resources } from './resources.ts';
@@ -148,12 +149,14 @@ export class PilotServer implements Pilot {
   readonly #refusalsTold = new RecentlyTold(refusalSilenceMs);
   readonly #leftOut = new LeftOutServers();
   readonly #secretsLeftOut = new SecretsLeftOut();
+  readonly #startedMs: number;
   #pushes = 0;
 
   constructor(options: PilotOptions) {
     this.options = options;
     this.clock = options.clock ?? systemClock;
     this.#logger = options.loggers.logger('ads');
+    this.#startedMs = this.clock.monotonicMs();
     this.ledger = new RevisionLedger(this.clock);
     this.pushLog = new PushLog({
       clock: this.clock,
@@ -173,7 +176,8 @@ export class PilotServer implements Pilot {
       services: () => this.world.services().length,
       virtualServices: () => options.store.list('VirtualService').length,
       queue: () => this.#queue.size,
-      conflicts: () => conflictCounts(this.world, this.connectedProxies()),
+      mesh: () => meshCounts(options.store, this.world, this.connectedProxies()),
+      uptimeSeconds: () => (this.clock.monotonicMs() - this.#startedMs) / 1000,
       leftOutServers: () => leftOutServers(this.world, this.connectedProxies('router')).length,
     });
     this.world = new PilotWorld(this.graph, options.meshConfig ?? defaultMeshConfig, options.features, {
@@ -210,16 +214,16 @@ export class PilotServer implements Pilot {
       logger: this.#logger,
       metrics: this.metrics,
       ready: () => this.synced,
-    });
-    this.#http = new DebugServer({ pilot: this, logger: options.loggers.logger('http') });
-    const present = options.store.all().map((after) => ({ key: keyOf(after), after }));
-    this.world.apply(present);
       graph: this.graph,
       world: this.world,
       healthChanged: (service) => {
         this.metrics.inboundUpdates.add(1, { type: inboundTypes.endpoint });
         this.#debounce.add(this.#request('endpoint', [`Health/${service}`]));
       },
+    });
+    this.#http = new DebugServer({ pilot: this, logger: options.loggers.logger('http') });
+    const present = options.store.all().map((after) => ({ key: keyOf(after), after }));
+    this.world.apply(present);
     this.ledger.accept(present, true);
     this.#disposals.push(
       options.store.subscribe((changes) => this.#changed(changes)),
@@ -272,7 +276,9 @@ export class PilotServer implements Pilot {
     return [...this.connections].flatMap(({ node }) => {
       if (type !== undefined && node.type !== type) return [];
       const scope = unlessFailed(() => this.resources.scope(node));
-      return scope === undefined ? [] : [{ id: `${node.podName}.${node.namespace}`, scope }];
+      return scope === undefined
+        ? []
+        : [{ id: `${node.podName}.${node.namespace}`, scope, ipAddresses: node.ipAddresses }];
     });
   }
 
@@ -346,7 +352,8 @@ export class PilotServer implements Pilot {
     let request: PushRequest | undefined;
     for (const { before, after } of relevant) {
       const reason = reasonOf((after ?? before)?.kind ?? '');
-      this.metrics.inboundUpdates.add(1, { type: inboundTypes[reason] });
+      const isGone = reason === 'service' && after === undefined;
+      this.metrics.inboundUpdates.add(1, { type: isGone ? 'svcdelete' : inboundTypes[reason] });
       request = mergePushRequests(request, this.#request(reason, [keyOf(after ?? before)]));
     }
     if (request !== undefined) this.#debounce.add(request);
@@ -364,17 +371,16 @@ export class PilotServer implements Pilot {
   #pushAll(request: PushRequest): void {
     this.#versionInfo = this.#nextVersion();
     this.metrics.debounceTime.observe((this.clock.monotonicMs() - request.startMs) / 1000);
-    for (const [reason, count] of request.reasons) this.metrics.pushTriggers.add(count, { type: reason });
     const changed = [...request.configs].slice(0, 3).join(', ');
     const more = request.configs.size > 3 ? ` and ${request.configs.size - 3} more` : '';
     this.#logger.debug(`push ${this.#versionInfo} to ${this.connections.size} proxies: ${changed}${more}`);
     const pushId = this.pushLog.begin(request, this.#versionInfo, this.ledger.latest);
     for (const connection of this.connections) this.#queue.enqueue(connection, { ...request, pushId });
+    this.reports.health.update();
     this.#tellLeftOut();
   }
 
   /** Gateways' servers that cannot be served: nothing else says so. */
-    this.reports.health.update();
   #tellLeftOut(): void {
     const gateways = this.connectedProxies('router');
     for (const line of this.#leftOut.news(this.options.store, this.world, gateways)) this.#logger.warn(line);
@@ -382,6 +388,7 @@ export class PilotServer implements Pilot {
 
   #pushTo(connection: ProxyConnection, request: PushRequest): Promise<void> | void {
     if (!request.isForced && !connection.isTouched()) return connection.passOver(request);
+    for (const [reason, count] of request.reasons) this.metrics.pushTriggers.add(count, { type: reason });
     this.metrics.queueTime.observe((this.clock.monotonicMs() - request.startMs) / 1000);
     try {
       this.#tellSecrets(connection);

@@ -61,6 +61,8 @@ export class ProxyConnection {
   /** What the delivery has looked at. */
   #seen: SeenResources | undefined;
   #drainWaiters: (() => void)[] = [];
+  /** Type URL -> time spent on making its resources since the last response. */
+  readonly #makingMs = new Map<string, number>();
   /** Start of the oldest change that this proxy has not acknowledged altogether. */
   #convergingSinceMs: number | undefined;
 
@@ -147,7 +149,10 @@ export class ProxyConnection {
     if (!this.#delivery.idle) this.#convergingSinceMs ??= request.startMs;
     if (!this.stream.busy) return;
     return new Promise((resolve) => {
-      const timer = this.#options.clock.after(drainMs, resolve);
+      const timer = this.#options.clock.after(drainMs, () => {
+        this.#options.metrics.writeTimeouts.add();
+        resolve();
+      });
       this.#drainWaiters.push(() => {
         timer.cancel();
         resolve();
@@ -178,7 +183,10 @@ export class ProxyConnection {
     const names = subscription.wildcard ? undefined : this.#nameSet(subscription.names);
     const key: SnapshotKey = { typeUrl, scope, names };
     this.#hold(key);
-    const outcome = this.#options.resources.snapshot(key);
+    const { clock, resources } = this.#options;
+    const startMs = clock.monotonicMs();
+    const outcome = resources.snapshot(key);
+    this.#makingMs.set(typeUrl, (this.#makingMs.get(typeUrl) ?? 0) + clock.monotonicMs() - startMs);
     // Reported by the engine; what the proxy has stays in force.
     return outcome.ok ? outcome.value : undefined;
   }
@@ -246,13 +254,17 @@ export class ProxyConnection {
     });
     const labels = { type: this.#shortName(typeUrl) };
     metrics.pushes.add(1, labels);
-    metrics.pushTime.observe((clock.monotonicMs() - startMs) / 1000, labels);
+    const sendMs = clock.monotonicMs() - startMs;
+    metrics.sendTime.observe(sendMs / 1000);
+    metrics.pushTime.observe(((this.#makingMs.get(typeUrl) ?? 0) + sendMs) / 1000, labels);
+    this.#makingMs.delete(typeUrl);
     let bytes = 0;
     for (const { field } of resources) bytes += field.length;
     metrics.configBytes.observe(bytes, labels);
     this.distribution.sent(typeUrl);
     const type = this.#options.resources.shortName(typeUrl);
-    this.#options.pushLog.sent(this.stream.id, { type, resources: resources.length, bytes });
+    const sent = { type, resources: resources.length, removed: removed.length, bytes };
+    this.#options.pushLog.sent(this.stream.id, sent);
     return nonce;
   }
 

@@ -12,6 +12,8 @@ import type { World } from '../translate/world.ts';
 export interface ConnectedProxy {
   readonly id: string;
   readonly scope: ProxyScope;
+  /** Its own; a scope leaves out what several proxies need not have in common. */
+  readonly ipAddresses?: readonly string[];
 }
 
 /** As istiod's `/debug/push_status` has them. */

@@ -10,6 +10,8 @@ export interface LoggedResponse {
   /** `CDS` */
   readonly type: string;
   readonly resources: number;
+  /** Names that it takes back (delta). */
+  readonly removed: number;
   readonly bytes: number;
   /** From the first change to the send. */
   readonly afterMs: number;
@@ -146,10 +148,7 @@ export class PushLog {
     if (state !== undefined && pushId !== undefined) this.#passed(state, pushId);
   }
 
-  sent(
-    id: string,
-    response: { readonly type: string; readonly resources: number; readonly bytes: number },
-  ): void {
+  sent(id: string, response: Omit<LoggedResponse, 'proxy' | 'afterMs'>): void {
     const state = this.#connections.get(id);
     if (state === undefined) return;
     const { record, name } = state;
