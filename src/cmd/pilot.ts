@@ -11,10 +11,17 @@ import { MeshConfigSource } from '../config/mesh-config-source.ts';
 import { ConfigStore } from '../config/store.ts';
 import type { Pilot } from '../pilot/pilot.ts';
 import { readPilotFeatures } from './pilot-features.ts';
+import type { SecurityFlags } from './pilot-security.ts';
+import {
+  addSecurityOptions,
+  describeSecurePort,
+  readSecurity,
+  securityEnvironmentHelp,
+} from './pilot-security.ts';
 import { parseDurationMs } from '../model/duration.ts';
 import { startPilot } from '../pilot/pilot.ts';
 
-interface Flags {
+interface Flags extends SecurityFlags {
   readonly configDir: readonly string[];
   readonly meshConfig?: string;
   readonly grpcAddr: string;
@@ -26,52 +33,50 @@ interface Flags {
 }
 
 export function command(): Command {
-  return (
-    new Command('pilot')
-      .alias('discovery')
-      .description('Run the control plane: configuration from directories in, xDS out.')
-      // Its longest flag leaves little room: the texts wrap all the same.
-      .configureHelp({ minWidthToWrap: 20 })
-      .requiredOption(
-        '--config-dir <dir>',
-        'directory (or file) of YAML; may be given several times',
-        collect,
-      )
-      .option(
-        '--mesh-config <file>',
-        'MeshConfig in YAML; without it ConfigMap istio of namespace istio-system is read',
-      )
-      .option('--grpc-addr <address>', 'plaintext xDS', checkAddress('--grpc-addr'), ':15010')
-      .addOption(
-        new Option('--monitoring-addr, --http-addr <address>', 'metrics and debug pages')
-          .argParser(checkAddress('--http-addr'))
-          .default(':15014'),
-      )
-      .option('--debug-for-all', 'answer debug pages also to clients that are not on this machine')
-      .option(
-        '--keepaliveMaxServerConnectionAge <duration>',
-        'close connections of proxies when they are this old, such as 30m (default: never)',
-        parseAge,
-      )
-      .addOption(new Option('--log-level <level>', 'what is logged').choices([...logLevels]).default('info'))
-      .addHelpText(
-        'after',
-        `
+  const base = new Command('pilot')
+    .alias('discovery')
+    .description('Run the control plane: configuration from directories in, xDS out.')
+    // Its longest flag leaves little room: the texts wrap all the same.
+    .configureHelp({ minWidthToWrap: 20 })
+    .requiredOption('--config-dir <dir>', 'directory (or file) of YAML; may be given several times', collect)
+    .option(
+      '--mesh-config <file>',
+      'MeshConfig in YAML; without it ConfigMap istio of namespace istio-system is read',
+    )
+    .option('--grpc-addr <address>', 'plaintext xDS', checkAddress('--grpc-addr'), ':15010')
+    .addOption(
+      new Option('--monitoring-addr, --http-addr <address>', 'metrics and debug pages')
+        .argParser(checkAddress('--http-addr'))
+        .default(':15014'),
+    )
+    .option('--debug-for-all', 'answer debug pages also to clients that are not on this machine')
+    .option(
+      '--keepaliveMaxServerConnectionAge <duration>',
+      'close connections of proxies when they are this old, such as 30m (default: never)',
+      parseAge,
+    )
+    .addOption(new Option('--log-level <level>', 'what is logged').choices([...logLevels]).default('info'))
+    .addHelpText(
+      'after',
+      `
 Examples:
   fairlead pilot --config-dir mesh
+  fairlead pilot --config-dir mesh --tlsCertFile tls.crt --tlsKeyFile tls.key --caCertFile ca.crt
   fairlead pilot --config-dir apps --config-dir routes --grpc-addr 127.0.0.1:15010 --http-addr 127.0.0.1:15014
 
 Environment:
-  PILOT_SCOPE_GATEWAY_TO_NAMESPACE  true: Gateways are for pods of their own namespace alone`,
-      )
-      .action(async (flags: Flags) => run(flags))
-  );
+  PILOT_SCOPE_GATEWAY_TO_NAMESPACE  true: Gateways are for pods of their own namespace alone
+${securityEnvironmentHelp}`,
+    )
+    .action(async (flags: Flags) => run(flags));
+  return addSecurityOptions(base, checkAddress);
 }
 
 async function run(flags: Flags): Promise<void> {
   for (const path of [...flags.configDir, ...(flags.meshConfig === undefined ? [] : [flags.meshConfig])]) {
     if (!existsSync(path)) throw new UserError(`there is no file or directory ${path}`);
   }
+  const security = readSecurity(flags, process.env);
   const loggers = new LoggerRegistry({ level: flags.logLevel });
   const store = new ConfigStore();
   const sources = flags.configDir.map(
@@ -91,7 +96,8 @@ async function run(flags: Flags): Promise<void> {
     loggers,
     grpcAddress: withHost(flags.grpcAddr),
     httpAddress: withHost(flags.httpAddr),
-    flags: { grpc: '--grpc-addr', http: '--http-addr' },
+    flags: { grpc: '--grpc-addr', http: '--http-addr', secure: '--secure-grpc-address' },
+    ...security,
     configSources: flags.configDir.map((path) => ({ path, absolutePath: resolve(path) })),
     features: readPilotFeatures(process.env),
     ...(flags.debugForAll === undefined ? {} : { debugForAll: true }),
@@ -102,6 +108,7 @@ async function run(flags: Flags): Promise<void> {
   running.pilot = pilot;
   process.stdout.write(
     `xDS (gRPC, plaintext) on ${flags.grpcAddr.replace(/:\d+$/, '')}:${pilot.grpcPort}, ` +
+      `${describeSecurePort(flags, pilot.securePort)}, ` +
       `debug pages on http://localhost:${pilot.httpPort}/debug, ` +
       `${store.all().length} objects from ${flags.configDir.join(', ')}\n`,
   );
