@@ -24,6 +24,8 @@ export interface BootstrapOptions {
   readonly prometheusPort?: number;
   /** Further statistics to keep, by prefix; Istio's annotation sidecar.istio.io/statsInclusionPrefixes. */
   readonly statsInclusionPrefixes?: readonly string[];
+  /** By which the control plane knows the proxy: `authorization: Bearer`. Absent: it is nobody there. */
+  readonly token?: string | undefined;
   /** BOOTSTRAP patches of EnvoyFilters. */
   readonly patches?: readonly EnvoyPatch[];
 }
@@ -54,7 +56,7 @@ function ownBootstrap(options: BootstrapOptions): JsonObject {
     layered_runtime: layeredRuntime,
     stats_config: statsConfig(options.statsInclusionPrefixes ?? []),
     admin: { address: socketAddress(address, adminPort) },
-    dynamic_resources: dynamicResources(usesDelta(node)),
+    dynamic_resources: dynamicResources(usesDelta(node), options.token),
     static_resources: {
       clusters: [
         staticCluster('prometheus_stats', address, adminPort),
@@ -99,7 +101,7 @@ const layeredRuntime: JsonObject = {
   ],
 };
 
-function dynamicResources(delta: boolean): JsonObject {
+function dynamicResources(delta: boolean, token: string | undefined): JsonObject {
   const ads: JsonObject = { ads: {}, initial_fetch_timeout: '0s', resource_api_version: 'V3' };
   return {
     lds_config: ads,
@@ -108,7 +110,14 @@ function dynamicResources(delta: boolean): JsonObject {
       api_type: delta ? 'DELTA_GRPC' : 'GRPC',
       set_node_on_first_message_only: true,
       transport_api_version: 'V3',
-      grpc_services: [{ envoy_grpc: { cluster_name: 'xds-grpc' } }],
+      grpc_services: [
+        {
+          envoy_grpc: { cluster_name: 'xds-grpc' },
+          ...(token === undefined
+            ? {}
+            : { initial_metadata: [{ key: 'authorization', value: `Bearer ${token}` }] }),
+        },
+      ],
     },
   };
 }

@@ -43,6 +43,8 @@ export interface ProxyProcessOptions {
   readonly onChange: () => void;
   /** Why it ended, each time that it is started again. */
   readonly onCrash: (text: string) => void;
+  /** Called once, when it is to end for good. */
+  readonly onEnd?: (() => void) | undefined;
   /** Default: asks the admin page. */
   readonly probe?: (admin: AdminAddress) => Promise<boolean>;
 }
@@ -121,6 +123,7 @@ export class ProxyProcess {
   }
 
   #end(): void {
+    if (!this.#over) this.#options.onEnd?.();
     this.#over = true;
     this.#probeTimer?.cancel();
     this.#agent.destroy();

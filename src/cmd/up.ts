@@ -1,5 +1,6 @@
 // `fairlead up DIR`: a whole mesh on this machine, from a folder of Kubernetes and Istio YAML.
 import { spawnSync } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { Command, InvalidArgumentError, Option } from 'commander';
@@ -12,6 +13,7 @@ import { UserError } from '../base/user-error.ts';
 import { defaultAddressRange, parseAddressRange } from '../kubelet/addresses.ts';
 import type { ControlPlane, ControlPlaneStart } from '../kubelet/local-mesh.ts';
 import { LocalMesh, hostAddress } from '../kubelet/local-mesh.ts';
+import { IssuedTokens } from '../pilot/identity/token-authenticator.ts';
 import { startPilot } from '../pilot/pilot.ts';
 import { readPilotFeatures } from './pilot-features.ts';
 
@@ -78,12 +80,21 @@ async function run(path: string, flags: Flags): Promise<void> {
   if (flags.meshConfig !== undefined && !existsSync(flags.meshConfig))
     throw new UserError(`there is no file ${flags.meshConfig}; --mesh-config takes a MeshConfig in YAML`);
   const self: [string, ...string[]] = [process.execPath, process.argv[1] ?? ''];
+  const tokens = new IssuedTokens();
   const mesh = new LocalMesh({
     path,
     clock: systemClock,
     random: systemRandom,
     dataPlane: dataPlaneOf(flags, self),
-    startControlPlane: (start) => startControlPlane(start, flags, path),
+    startControlPlane: (start) => startControlPlane(start, flags, path, tokens),
+    tokens: {
+      issue: (account) => {
+        const token = randomBytes(32).toString('base64url');
+        tokens.add(token, account);
+        return token;
+      },
+      revoke: (token) => tokens.revoke(token),
+    },
     meshConfigFile: flags.meshConfig,
     gatewayPort: flags.gatewayPort ?? flags.port,
     xdsPort: flags.xdsPort,
@@ -114,6 +125,7 @@ async function startControlPlane(
   start: ControlPlaneStart,
   flags: Flags,
   path: string,
+  issuedTokens: IssuedTokens,
 ): Promise<ControlPlane> {
   const pilot = await startPilot({
     store: start.store,
@@ -124,6 +136,7 @@ async function startControlPlane(
     flags: { grpc: '--xds-port', http: '--debug-port' },
     configSources: [{ path, absolutePath: resolve(path) }],
     features: readPilotFeatures(process.env),
+    issuedTokens,
   });
   return {
     setMeshConfig: (meshConfig) => pilot.setMeshConfig(meshConfig),

@@ -1,6 +1,6 @@
 // Tests of the kubelet with real processes: small node programs as apps, and a stand-in for the proxy that
 // knows nothing but its admin page.
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
@@ -26,6 +26,8 @@ let facts: ConfigStore;
 let guard: ProcessGuard;
 let kubelet: Kubelet;
 let lines: string[];
+let tokens: string[];
+let revoked: string[];
 let events: string[];
 let faults: unknown[];
 let network = 20;
@@ -68,6 +70,8 @@ beforeEach(() => {
   writeFileSync(join(directory, 'app.cjs'), app);
   writeFileSync(join(directory, 'proxy.cjs'), proxy.replaceAll('DIR', directory));
   lines = [];
+  tokens = [];
+  revoked = [];
   events = [];
   faults = [];
   wishes = new ConfigStore();
@@ -95,6 +99,14 @@ beforeEach(() => {
     dataPlane: { kind: 'fairlead', self: [process.execPath, join(directory, 'proxy.cjs')] },
     proxyLogLevel: 'warning',
     discovery: { address: '127.0.0.1', port: 25_010 },
+    tokens: {
+      issue: ({ namespace, serviceAccount }) => {
+        const token = `token-${tokens.length}-${namespace}-${serviceAccount}`;
+        tokens.push(token);
+        return token;
+      },
+      revoke: (token) => void revoked.push(token),
+    },
     stateDirectory: state,
     sources: {
       baseEnvironment: inheritedEnvironment(process.env),
@@ -275,6 +287,35 @@ test('Kubelet: a proxy is started as MeshConfig, ProxyConfig and annotation say,
   const told = JSON.parse(/told (\{.*\})/.exec(said)?.[1] ?? '{}') as Record<string, string>;
   expect(told).toMatchObject({ FROM_MESH: 'yes', OWN: 'yes', ROLE: 'edge', ISTIO_META_ROLE: 'edge' });
   expect(said).toContain('flushes 7s');
+});
+
+test('Kubelet: each proxy has a token of its own, in a file that others cannot read, until it ends', async () => {
+  apply(deployment({ replicas: 2 }));
+  kubelet.start();
+  await waitFor('two pods', () => serving().length === 2);
+  // The third is the built-in gateway's.
+  expect(tokens.map((token) => token.replace(/^token-\d+-/, '')).sort()).toEqual([
+    'default-default',
+    'default-default',
+    expect.stringMatching(/^istio-system-/) as string,
+  ]);
+  const files = readdirSync(state).filter((name) => name.endsWith('.bootstrap.json'));
+  expect(files).toHaveLength(3);
+  const shown = files.map((name) => {
+    expect(statSync(join(state, name)).mode & 0o777).toBe(0o600);
+    const { dynamic_resources } = JSON.parse(readFileSync(join(state, name), 'utf8')) as {
+      dynamic_resources: {
+        ads_config: { grpc_services: { initial_metadata: { key: string; value: string }[] }[] };
+      };
+    };
+    return dynamic_resources.ads_config.grpc_services[0]?.initial_metadata;
+  });
+  expect(shown.map((headers) => headers?.[0]?.value ?? '').toSorted()).toEqual(
+    tokens.map((token) => `Bearer ${token}`),
+  );
+  expect(revoked).toEqual([]);
+  await kubelet.stop(1000);
+  expect(revoked.sort()).toEqual([...tokens].sort());
 });
 
 test('Kubelet: a new template is ready before the old pod goes, which finishes what is under way', async () => {

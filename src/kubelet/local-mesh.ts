@@ -22,6 +22,7 @@ import { ConfigReview } from './config-review.ts';
 import { inheritedEnvironment } from './container-environment.ts';
 import { entryPoints, formatEntryPoint } from './entry-points.ts';
 import { Kubelet } from './kubelet.ts';
+import type { ProxyTokens } from './pod-factory.ts';
 import { proxyContainer } from './pod-factory.ts';
 import { defaultPodTimes } from './pod.ts';
 import type { HeldPort } from './preflight.ts';
@@ -59,6 +60,7 @@ export interface LocalMeshOptions {
   readonly httpProxyPort: number;
   readonly addressRange: string;
   readonly proxyLogLevel: LogLevel;
+  readonly tokens: ProxyTokens;
   /** Program and first arguments that start this program: node and its main file. */
   readonly self: readonly [string, ...string[]];
   readonly environment: Readonly<Record<string, string | undefined>>;
@@ -253,6 +255,7 @@ export class LocalMesh {
       },
       dataPlane,
       proxyLogLevel: this.#options.proxyLogLevel,
+      tokens: this.#options.tokens,
       discovery: { address: hostAddress, port: this.#options.xdsPort },
       stateDirectory,
       sources: { baseEnvironment, self, nodePath: process.execPath },

@@ -27,6 +27,16 @@ import { nodeIdentity } from './pod-identity.ts';
 import { podName } from './pod-name.ts';
 import type { Workload } from './workloads.ts';
 
+/** Gives each proxy what it shows the control plane to be known. */
+export interface ProxyTokens {
+  issue(account: {
+    readonly trustDomain: string;
+    readonly namespace: string;
+    readonly serviceAccount: string;
+  }): string;
+  revoke(token: string): void;
+}
+
 export interface PodFactoryOptions {
   readonly clock: Clock;
   readonly random: Random;
@@ -35,6 +45,7 @@ export interface PodFactoryOptions {
   readonly dataPlane: DataPlane;
   readonly proxyLogLevel: LogLevel;
   readonly discovery: BootstrapOptions['discovery'];
+  readonly tokens: ProxyTokens;
   /** Bootstrap files are written here. */
   readonly stateDirectory: string;
   readonly sources: Pick<ContainerSources, 'baseEnvironment' | 'self' | 'nodePath'>;
@@ -189,6 +200,7 @@ export class PodFactory {
     callbacks: Pick<ProxyProcessOptions, 'onChange' | 'onLine' | 'onCrash'>,
   ): ProxyProcess {
     const { dataPlane, proxyLogLevel, discovery, stateDirectory, sources, starter, clock } = this.#options;
+    const { tokens, trustDomain } = this.#options;
     const own = this.#proxyConfigOf(facts);
     const { proxyMetadata, concurrency, drainDurationMs } = own;
     const proxyConfig = toldProxyConfig(own, this.#options.defaultProxyConfig());
@@ -196,8 +208,11 @@ export class PodFactory {
     const node = { ...identity, proxyMetadata, proxyConfig };
     const filters = this.#wishes.list('EnvoyFilter') as readonly EnvoyFilterConfig[];
     const patches = bootstrapPatches(filters, this.#options.rootNamespace, node);
+    const { namespace, serviceAccount } = node;
+    const token = tokens.issue({ trustDomain, namespace, serviceAccount });
     return new ProxyProcess({
-      bootstrap: { node, discovery, patches },
+      bootstrap: { node, discovery, patches, token },
+      onEnd: () => tokens.revoke(token),
       dataPlane,
       logLevel: proxyLogLevel,
       settings: { concurrency, drainDurationMs },

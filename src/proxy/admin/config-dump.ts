@@ -11,6 +11,7 @@ import {
   ListenersConfigDumpSchema,
   RoutesConfigDumpSchema,
 } from '../../api/gen/envoy/admin/v3/config_dump_shared_pb.js';
+import { withoutTokens } from './redact-bootstrap.ts';
 import { BootstrapConfigDumpSchema } from '../../api/gen/envoy/admin/v3/config_dump_pb.js';
 import { RouteConfigurationSchema } from '../../api/gen/envoy/config/route/v3/route_pb.js';
 import { ClusterLoadAssignmentSchema } from '../../api/gen/envoy/config/endpoint/v3/endpoint_pb.js';
@@ -78,7 +79,7 @@ function allDumps(server: ProxyServer, includeEds: boolean): JsonObject[] {
       packAny(
         BootstrapConfigDumpSchema,
         create(BootstrapConfigDumpSchema, {
-          bootstrap: server.options.config.bootstrap,
+          bootstrap: withoutTokens(server.options.config.bootstrap),
           lastUpdated: started,
         }),
       ),
