@@ -62,6 +62,11 @@ describe('readBootstrap', () => {
       /b\.yaml:3:24: static_resources\.clusters\[0\]\.connect_timeout: /,
     ],
     [
+      'a wrong field behind fields with a JSON form of their own',
+      'static_resources:\n  clusters:\n    - connect_timeout: 1s\n      per_connection_buffer_limit_bytes: 5\n      nam: x',
+      /static_resources\.clusters\[0\]\.nam: is not a field/,
+    ],
+    [
       'an unknown type in an Any',
       "static_resources:\n  listeners:\n    - filter_chains: [{ filters: [{ name: x, typed_config: { '@type': type.googleapis.com/no.Such } }] }]",
       /b\.yaml:3:\d+: static_resources\.listeners\[0\]\.filter_chains\[0\]\.filters\[0\]\.typed_config\.@type: type\.googleapis\.com\/no\.Such is not a type that this proxy knows/,

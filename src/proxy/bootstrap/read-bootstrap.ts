@@ -64,10 +64,13 @@ export function locateJsonError(
   json: JsonValue,
   path: FieldPath,
 ): JsonError | undefined {
+  const isAny = schema.typeName === 'google.protobuf.Any';
+  // Durations, wrappers and their kin have a JSON form of their own.
+  if (schema.typeName.startsWith('google.protobuf.') && !isAny) return tryDecode(schema, json, path);
   if (!isObject(json)) return { path, message: `an object (${schema.typeName}) is expected` };
   let body = json;
   let target = schema;
-  if (schema.typeName === 'google.protobuf.Any') {
+  if (isAny) {
     const url = json['@type'];
     if (typeof url !== 'string') return { path, message: 'an Any needs "@type"' };
     const inner = registry.getMessage(url.slice(url.lastIndexOf('/') + 1));
@@ -77,8 +80,6 @@ export function locateJsonError(
     const { '@type': _, ...rest } = json;
     body = rest;
     target = inner;
-  } else if (schema.typeName.startsWith('google.protobuf.')) {
-    return tryDecode(schema, json, path);
   }
   for (const [key, value] of Object.entries(body)) {
     const field = target.fields.find((candidate) => candidate.jsonName === key || candidate.name === key);

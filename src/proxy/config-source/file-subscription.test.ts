@@ -36,6 +36,8 @@ resources:
   - '@type': type.googleapis.com/envoy.config.cluster.v3.Cluster
     name: ${name}
     type: STATIC
+    connect_timeout: 0.5s
+    per_connection_buffer_limit_bytes: 32768
     load_assignment: { cluster_name: ${name}, endpoints: [{ lb_endpoints: [{ endpoint: { address: { socket_address: { address: 127.0.0.1, port_value: 22501 } } } }] }] }
 `;
 const listeners = (version: string, port: number): string => `

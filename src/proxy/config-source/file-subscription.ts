@@ -165,7 +165,12 @@ function fromText(text: string): DiscoveryResponse {
     throw new Error(`line ${at.line}, column ${at.col}: ${problem.message}`);
   }
   const json = (document.toJS({ maxAliasCount: 100 }) ?? {}) as JsonValue;
-  const found = locateJsonError(DiscoveryResponseSchema, json, []);
-  if (found !== undefined) throw new RejectedFile(`${found.path.join('.')}: ${found.message}`);
-  return messageFromJson(DiscoveryResponseSchema, json);
+  try {
+    return messageFromJson(DiscoveryResponseSchema, json);
+  } catch (error) {
+    const found = locateJsonError(DiscoveryResponseSchema, json, []);
+    throw new RejectedFile(
+      found === undefined ? (error as Error).message : `${found.path.join('.')}: ${found.message}`,
+    );
+  }
 }
