@@ -157,6 +157,10 @@ export class MadeConfigs {
     return this.#virtualServices.get(gateway);
   }
 
+  destinationRules(): readonly DestinationRuleConfig[] {
+    return this.#destinationRules.get('all');
+  }
+
   /** Those whose host covers the hostname. */
   destinationRulesOf(hostname: Hostname): readonly DestinationRuleConfig[] {
     return this.#destinationRules

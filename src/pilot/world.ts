@@ -18,7 +18,7 @@ import type { MeshConfig } from '../config/mesh-config.ts';
 import type { ConfigChange } from '../config/store.ts';
 import { sameConfig } from '../config/store.ts';
 import { isExportedTo } from '../model/export.ts';
-import { resolveGatewayName } from '../model/gateway-name.ts';
+import { meshGateway, resolveGatewayName } from '../model/gateway-name.ts';
 import { servicesOfGateway } from '../model/gateway-origin.ts';
 import type { KeyPair, TrustedCa } from '../model/credential.ts';
 import type { Hostname } from '../model/hostname.ts';
@@ -33,6 +33,7 @@ import type { World } from '../translate/world.ts';
 import { Credentials } from './credentials.ts';
 import type { StatusEntry } from './made-configs.ts';
 import { MadeConfigs, madeOfKinds } from './made-configs.ts';
+import { namespacesApart } from './namespaces-apart.ts';
 
 /** Kinds that proxies' configuration is made of; changes of others move nothing. */
 export const worldKinds = [
@@ -103,13 +104,9 @@ export class PilotWorld implements World {
   readonly #clientLabels: Derived<string, readonly string[]>;
   readonly #commonClientLabels: Derived<'all', readonly string[]>;
   readonly #exportedServices: Derived<string, readonly Service[]>;
+  readonly #apart: Derived<string, boolean>;
 
-  constructor(
-    graph: Graph,
-    mesh: MeshConfig,
-    features: PilotFeatures = {},
-    secrets: SecretSettings = {},
-  ) {
+  constructor(graph: Graph, mesh: MeshConfig, features: PilotFeatures = {}, secrets: SecretSettings = {}) {
     this.#graph = graph;
     this.#features = features;
     this.#secrets = secrets;
@@ -187,6 +184,21 @@ export class PilotWorld implements World {
       name: 'services-exported-to',
       compute: (namespace: string) =>
         this.#registry.services().filter((service) => isVisible(service, namespace)),
+    });
+    this.#apart = namespacesApart({
+      graph,
+      meshConfig: () => this.meshConfig(),
+      services: () => this.#registry.services(),
+      destinationRules: () => [
+        ...this.#input<DestinationRuleConfig>('DestinationRule').values(),
+        ...this.#made.destinationRules(),
+      ],
+      virtualServices: () => [
+        ...this.#input<VirtualServiceConfig>('VirtualService').values(),
+        ...this.#made.virtualServicesOf(meshGateway),
+      ],
+      hasOwnRules: (namespace) =>
+        this.sidecars(namespace).length > 0 || this.envoyFilters(namespace).length > 0,
     });
     this.#selectorLabels = graph.derived({
       name: 'selector-labels',
@@ -272,6 +284,10 @@ export class PilotWorld implements World {
 
   placeLabelNames(): readonly string[] {
     return this.#placeLabels.get('all');
+  }
+
+  isNamespaceApart(namespace: string): boolean {
+    return this.#apart.get(namespace);
   }
 
   virtualServicesFor(gateway: string, namespace: string): readonly VirtualServiceConfig[] {

@@ -9,7 +9,7 @@ import { gatewayRouteInput } from './route/gateway-routes.ts';
 import { buildRouteConfiguration } from './route/route-configuration.ts';
 import type { RouteConfigurationInput } from './route/route-input.ts';
 import { sidecarRouteInput } from './route/sidecar-routes.ts';
-import { outboundListenerScope } from './views.ts';
+import { routeScope } from './views.ts';
 
 /**
  * `names` are those that the proxy's listeners name. `input` answers any name: one that no listener has
@@ -21,7 +21,7 @@ export const routes: ResourceKind<RouteConfigurationInput, typeof RouteConfigura
   [
     {
       name: '',
-      viewOf: outboundListenerScope,
+      viewOf: routeScope,
       names(world, view) {
         const names = new Set<string>();
         for (const listener of listenerInputs(world, view).values())

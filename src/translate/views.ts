@@ -3,24 +3,33 @@ import { selectedLabelNames } from '../config/envoy-filter/select.ts';
 import type { ProxyNode } from '../model/proxy-node.ts';
 import { envoyFiltersNear } from './envoy-filter/patches.ts';
 import type { ProxyScope } from './resource.ts';
-import { pick, scopeOf, unspecified } from './scope.ts';
+import { pick, scopeOf, sidecarOf, unspecified } from './scope.ts';
 import type { World } from './world.ts';
 
 /**
- * What outbound clusters and their endpoints depend on. The workloads of a namespace share it where they are in one
- * place, but for those that rules tell apart as clients. A gateway's scope as it is: its labels choose Gateways.
+ * What outbound clusters and their endpoints depend on. All workloads share it that are in one place and whom nothing
+ * tells apart as clients: of all namespaces, but for those that see something alone. A gateway's scope as it is: its
+ * labels choose Gateways.
  */
 export function destinationScope(world: World, scope: ProxyScope): ProxyScope {
   if (scope.node.type === 'router') return scope;
   return world.derive(`destination-scope/${scope.key}`, () =>
-    scopeOf(asClient(world, scope.node, world.placeLabelNames())),
+    scopeOf(asClient(world, inCommonNamespace(world, scope), world.placeLabelNames())),
   );
 }
 
-/** What outbound listeners and routes depend on: as destinationScope, but wherever the workload is. */
+/** What outbound listeners depend on: as destinationScope, but wherever the workload is. */
 export function outboundListenerScope(world: World, scope: ProxyScope): ProxyScope {
   if (scope.node.type === 'router') return scope;
   return world.derive(`outbound-listener-scope/${scope.key}`, () =>
+    scopeOf({ ...asClient(world, inCommonNamespace(world, scope), []), locality: nowhere }),
+  );
+}
+
+/** What outbound routes depend on: as listeners, but names are short within a namespace. */
+export function routeScope(world: World, scope: ProxyScope): ProxyScope {
+  if (scope.node.type === 'router') return scope;
+  return world.derive(`route-scope/${scope.key}`, () =>
     scopeOf({ ...asClient(world, scope.node, []), locality: nowhere }),
   );
 }
@@ -57,6 +66,14 @@ export function outboundScope(world: World, scope: ProxyScope): ProxyScope {
 }
 
 const nowhere: ProxyNode['locality'] = { region: '', zone: '', subzone: '' };
+
+/** Of no namespace, where clients of its own see what those of any would. */
+function inCommonNamespace(world: World, scope: ProxyScope): ProxyNode {
+  const { node } = scope;
+  // A Sidecar's hosts may name the proxy's own namespace, also where it is the mesh's Sidecar.
+  if (sidecarOf(world, scope) !== undefined || world.isNamespaceApart(node.namespace)) return node;
+  return { ...node, namespace: '', dnsDomain: '' };
+}
 
 /**
  * The node without what counts for inbound traffic alone: its own addresses but for their families, where its

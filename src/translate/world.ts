@@ -62,6 +62,11 @@ export interface World {
   clientLabelNames(namespace: string): readonly string[];
   /** Of these, the names of labels by which endpoints are compared with a proxy (failoverPriority and the like), sorted. */
   placeLabelNames(): readonly string[];
+  /**
+   * Whether anything in the mesh is for clients of this namespace alone. If not, and no Sidecar governs them, they see
+   * the services, rules and routes that clients of the namespace `` would see, which is nobody's.
+   */
+  isNamespaceApart(namespace: string): boolean;
 
   /**
    * VirtualServices bound to a gateway (`namespace/name`, or `mesh`), visible to `namespace`
