@@ -75,6 +75,8 @@ export abstract class Http2Connection implements WireHandler {
   #waiting: Http2Stream[] = [];
   #pumping = false;
   #touched: Http2Stream[] = [];
+  /** Bytes are being parsed: the end of the turn comes by itself. */
+  #inTurn = false;
   readonly #resetIds = new Set<number>();
   readonly #trailers = new Block();
 
@@ -130,6 +132,7 @@ export abstract class Http2Connection implements WireHandler {
       data = Buffer.concat([pending, buffer.subarray(0, length)]);
       limit = data.length;
     }
+    this.#inTurn = true;
     const rest = this.#parse(data, limit);
     if (rest < limit && (this.state as State) !== 'closing' && (this.state as State) !== 'closed')
       this.#pending = Buffer.from(data.subarray(rest, limit));
@@ -151,7 +154,7 @@ export abstract class Http2Connection implements WireHandler {
     this.writer.drop();
     this.#dropStreams();
     this.onGone(errorCode);
-    this.#endTurn();
+    this.endTurnOutside();
   }
 
   #dropStreams(): void {
@@ -159,6 +162,11 @@ export abstract class Http2Connection implements WireHandler {
     this.streams.clear();
     this.#waiting.length = 0;
     for (const stream of streams) {
+      // A response that is here as a whole is still handed over.
+      if (!this.#isServer && stream.remoteEnded && !stream.delivered) {
+        stream.localEnded = true;
+        continue;
+      }
       this.codec.streams_active.dec();
       stream.isOpen = false;
       stream.isWaiting = false;
@@ -176,7 +184,13 @@ export abstract class Http2Connection implements WireHandler {
     this.#touched.push(stream);
   }
 
+  /** Something was delivered without bytes having come. */
+  endTurnOutside(): void {
+    if (!this.#inTurn) this.#endTurn();
+  }
+
   #endTurn(): void {
+    this.#inTurn = true;
     const touched = this.#touched;
     for (let index = 0; index < touched.length; index++) {
       const stream = touched[index]!;
@@ -184,6 +198,7 @@ export abstract class Http2Connection implements WireHandler {
       stream.onTurnEnd();
     }
     touched.length = 0;
+    this.#inTurn = false;
   }
 
   /** Returns the offset of what could not be consumed. */
@@ -296,13 +311,13 @@ export abstract class Http2Connection implements WireHandler {
       if (this.#isIdle(id)) return this.fail(E.protocolError, 'DATA on an idle stream');
       if (!this.#resetIds.has(id)) this.#answerReset(id, E.streamClosed);
     } else if (stream.remoteEnded) {
-      this.resetStream(stream, E.streamClosed);
+      this.streamError(stream, E.streamClosed);
       stream = undefined;
     } else {
       stream.receiveWindow -= length;
       stream.receivedBytes += payload;
       if (stream.receiveWindow < 0) {
-        this.resetStream(stream, E.flowControlError);
+        this.streamError(stream, E.flowControlError);
         stream = undefined;
       } else if (stream.expectedBytes >= 0 && stream.receivedBytes > stream.expectedBytes) {
         this.invalidMessage(stream);
@@ -454,10 +469,10 @@ export abstract class Http2Connection implements WireHandler {
     const result = this.decode(bytes, start, end, this.#trailers, 'trailers');
     if (result === 'compression-error') return;
     if (stream.remoteEnded) {
-      this.resetStream(stream, E.streamClosed);
+      this.streamError(stream, E.streamClosed);
       return;
     }
-    if (result === 'too-large') this.resetStream(stream, E.internalError);
+    if (result === 'too-large') this.streamError(stream, E.internalError);
     else if (result === 'malformed' || !endStream) this.invalidMessage(stream);
     else {
       this.codec.trailers.inc();
@@ -481,8 +496,7 @@ export abstract class Http2Connection implements WireHandler {
       this.fail(E.protocolError, 'invalid HTTP message');
       return;
     }
-    this.resetStream(stream, E.protocolError);
-    stream.onReset(E.protocolError);
+    this.streamError(stream, E.protocolError);
   }
 
   // The other frames.
@@ -505,10 +519,14 @@ export abstract class Http2Connection implements WireHandler {
     }
     this.codec.rx_reset.inc();
     const code = buffer.readUInt32BE(start);
-    this.touch(stream);
-    this.#remove(stream);
-    stream.onReset(code);
-    this.onStreamClosed(stream, code);
+    if (!this.#isServer && stream.remoteEnded) {
+      // The whole response came before: it only says that the rest of the request is not wanted.
+      stream.dropQueue();
+      stream.localEnded = true;
+      this.closeIfDone(stream);
+      return;
+    }
+    this.giveUp(stream, code);
   }
 
   #settings(buffer: Buffer, start: number, end: number, flags: number, id: number): void {
@@ -604,8 +622,8 @@ export abstract class Http2Connection implements WireHandler {
       return;
     }
     stream.sendWindow += increment;
-    if (increment === 0) this.#streamError(stream, E.protocolError);
-    else if (stream.sendWindow > windowSizeMax) this.#streamError(stream, E.flowControlError);
+    if (increment === 0) this.streamError(stream, E.protocolError);
+    else if (stream.sendWindow > windowSizeMax) this.streamError(stream, E.flowControlError);
     else if (stream.queuedBytes > 0) {
       this.#wait(stream);
       this.#pump();
@@ -711,8 +729,10 @@ export abstract class Http2Connection implements WireHandler {
   }
 
   /** Takes a stream that both sides have ended out of the table. */
-  protected closeIfDone(stream: Http2Stream): void {
+  closeIfDone(stream: Http2Stream): void {
     if (!stream.isOpen || !stream.localEnded || !stream.remoteEnded) return;
+    // What of a response is held back still has to be handed over; the rest of a request, once it is answered, not.
+    if (!this.#isServer && !stream.delivered) return;
     this.#remove(stream);
     this.onStreamClosed(stream, undefined);
   }
@@ -721,8 +741,17 @@ export abstract class Http2Connection implements WireHandler {
   resetStream(stream: Http2Stream, code: number): void {
     if (!stream.isOpen) return;
     this.codec.tx_reset.inc();
+    stream.resetByUs = true;
     this.#remove(stream);
     this.#answerReset(stream.id, code);
+    this.onStreamClosed(stream, code);
+  }
+
+  /** The peer has taken its hands off a stream: nothing is sent, and its owner is told `code`. */
+  protected giveUp(stream: Http2Stream, code: number): void {
+    this.touch(stream);
+    this.#remove(stream);
+    stream.onReset(code);
     this.onStreamClosed(stream, code);
   }
 
@@ -732,10 +761,15 @@ export abstract class Http2Connection implements WireHandler {
     this.#answerReset(id, code);
   }
 
-  #streamError(stream: Http2Stream, code: number): void {
+  /** A fault of the peer on one stream: RST_STREAM, and its owner is told. */
+  protected streamError(stream: Http2Stream, code: number): void {
     this.touch(stream);
-    this.resetStream(stream, code);
+    this.codec.tx_reset.inc();
+    stream.resetByUs = true;
+    this.#remove(stream);
+    this.#answerReset(stream.id, code);
     stream.onReset(code);
+    this.onStreamClosed(stream, code);
   }
 
   #answerReset(id: number, code: number): void {
@@ -839,7 +873,8 @@ export abstract class Http2Connection implements WireHandler {
       writer.outboundControlFrames <= options.outboundControlFramesMax
     )
       return;
-    writer.settle();
+    // A burst within one turn is none if the peer takes it: only what stays behind counts.
+    writer.push();
     if (writer.outboundControlFrames > options.outboundControlFramesMax) {
       this.codec.outbound_control_flood.inc();
       this.fail(E.enhanceYourCalm, 'control frames flood');
@@ -868,6 +903,7 @@ export abstract class Http2Connection implements WireHandler {
     this.writer.flush();
     this.onBroken(code, details);
     this.#dropStreams();
+    this.endTurnOutside();
   }
 
   /** A stream that nobody has opened. */

@@ -127,6 +127,12 @@ export class FrameWriter {
     this.#buffer = undefined;
   }
 
+  /** Hands over what has gathered so far in this turn, and counts what the wire could not get rid of. */
+  push(): void {
+    this.#write();
+    this.settle();
+  }
+
   /** Drops what has gathered: the connection is gone. */
   drop(): void {
     this.#length = 0;

@@ -24,7 +24,7 @@ export type BlockKind = 'request' | 'response' | 'trailers';
 export interface HeaderLimits {
   /** Bytes of names and values. At most `headBytesMax`. */
   readonly bytesMax: number;
-  /** Lines. At most `headersMax`. */
+  /** Fields, pseudo headers among them. At most `headersMax`. */
   readonly linesMax: number;
 }
 
@@ -70,6 +70,8 @@ export class HpackDecoder {
   #malformed = false;
   #tooLarge = false;
   #regularSeen = false;
+  /** Fields, pseudo headers among them, as Envoy counts them: crumbs are one cookie. */
+  #fieldCount = 0;
   #badText = false;
 
   /** `tableBytesMax`: what SETTINGS_HEADER_TABLE_SIZE told the peer. */
@@ -103,6 +105,7 @@ export class HpackDecoder {
     this.#malformed = false;
     this.#tooLarge = false;
     this.#regularSeen = kind === 'trailers';
+    this.#fieldCount = 0;
     if (!this.#fields(bytes, end)) return 'compression-error';
     if (this.#tooLarge) return 'too-large';
     if (this.#cookieEnd > 0) this.#pushCookie();
@@ -139,7 +142,7 @@ export class HpackDecoder {
     const kind = table.kinds[slot]!;
     const nameLength = table.nameLengths[slot]!;
     const valueLength = table.valueLengths[slot]!;
-    if (!this.#counts(nameLength + valueLength)) return true;
+    if (!this.#counts(kind, nameLength + valueLength)) return true;
     if (table.bad[slot] === 1) this.#malformed = true;
     else if (kind < 0) this.#pseudo(kind, table.values[slot]!);
     else {
@@ -184,7 +187,7 @@ export class HpackDecoder {
     const valueLength = valueEnd - valueStart;
     const value = kind < 0 ? scratch.toString('latin1', valueStart, valueEnd) : undefined;
     if (indexing) this.#table.insert(kind, scratch, start, nameLength, valueLength, badName, bad, value);
-    if (!this.#counts(nameLength + valueLength)) return true;
+    if (!this.#counts(kind, nameLength + valueLength)) return true;
     if (bad) this.#malformed = true;
     else if (value !== undefined) this.#pseudo(kind, value);
     else this.#regular(kind, nameLength, valueLength, sensitive);
@@ -192,9 +195,11 @@ export class HpackDecoder {
   }
 
   /** Whether a field still fits the limits. */
-  #counts(bytes: number): boolean {
+  #counts(kind: number, bytes: number): boolean {
     this.#listBytes += bytes;
-    if (this.#listBytes > this.#limits.bytesMax) this.#tooLarge = true;
+    if (kind !== H.cookie || this.#cookieEnd === 0) this.#fieldCount++;
+    if (this.#listBytes > this.#limits.bytesMax || this.#fieldCount > this.#limits.linesMax)
+      this.#tooLarge = true;
     return !this.#tooLarge;
   }
 
@@ -319,9 +324,7 @@ export class HpackDecoder {
     valueEnd: number,
     regular: boolean,
   ): void {
-    const block = this.#block;
-    if (block.count >= this.#limits.linesMax) this.#tooLarge = true;
-    else if (!block.push(kind, nameStart, nameEnd, valueStart, valueEnd, regular)) this.#tooLarge = true;
+    if (!this.#block.push(kind, nameStart, nameEnd, valueStart, valueEnd, regular)) this.#tooLarge = true;
   }
 
   /** Names that mean something to the framing. False: no line of its own, or malformed. */
@@ -367,7 +370,7 @@ export class HpackDecoder {
   #crumb(valueStart: number, valueEnd: number): void {
     let at = this.#cookieEnd;
     if (at > 0) {
-      if (!this.#counts(2)) return;
+      if (!this.#counts(H.cookie, 2)) return;
       cookieScratch[at++] = 59;
       cookieScratch[at++] = SP;
     } else at = cookieLineStart;

@@ -53,8 +53,7 @@ export class Http2ServerConnection extends Http2Connection implements ManagedCon
     const { settings } = manager;
     const limits = {
       bytesMax: Math.min(settings.headBytesMax, headBytesMax),
-      // The host line beside the headers that the limit is about.
-      linesMax: Math.min(settings.headersMax + 1, headersMax),
+      linesMax: Math.min(settings.headersMax, headersMax),
     };
     super(downstream.wire, settings.http2, manager.http2Stats, limits, true);
     this.manager = manager;
@@ -216,7 +215,9 @@ export class Http2ServerConnection extends Http2Connection implements ManagedCon
       return true;
     }
     head.target = path;
-    if (scheme !== 'http' && scheme !== 'https') return false;
+    // It decides nothing here; x-forwarded-proto does.
+    if (scheme === undefined || !/^[A-Za-z][A-Za-z0-9+.-]*$/.test(scheme)) return false;
+    if (this.decoder.authority === '') return false;
     if (!/^[!-~]+$/.test(path)) return false;
     return path.startsWith('/') || (path === '*' && method === 'OPTIONS');
   }

@@ -12,6 +12,8 @@ export abstract class Http2Stream {
   id = 0;
   /** In the connection's table: neither closed nor reset. */
   isOpen = false;
+  /** Reset from here: the peer was at fault, or it was given up. */
+  resetByUs = false;
   sendWindow = 0;
   receiveWindow = 0;
   /** Consumed, but not given back to the sender. */
@@ -47,6 +49,7 @@ export abstract class Http2Stream {
   open(id: number, sendWindow: number, receiveWindow: number): void {
     this.id = id;
     this.isOpen = true;
+    this.resetByUs = false;
     this.sendWindow = sendWindow;
     this.receiveWindow = receiveWindow;
     this.unreturnedBytes = 0;
@@ -94,12 +97,15 @@ export abstract class Http2Stream {
       this.http2.giveBack(this, chunk.length);
     }
     this.#delivering = false;
-    if (!this.#inboundEnd || this.#holding || this.#inbound.length > 0 || !this.isOpen) return;
-    this.#inboundEnd = false;
-    const trailers = this.#inboundTrailers;
-    this.#inboundTrailers = undefined;
-    this.http2.touch(this);
-    this.onEnd(trailers);
+    if (this.#inboundEnd && !this.#holding && this.#inbound.length === 0 && this.isOpen) {
+      this.#inboundEnd = false;
+      const trailers = this.#inboundTrailers;
+      this.#inboundTrailers = undefined;
+      this.http2.touch(this);
+      this.onEnd(trailers);
+      this.http2.closeIfDone(this);
+    }
+    this.http2.endTurnOutside();
   }
 
   /** Payload of a DATA frame. */
@@ -128,6 +134,14 @@ export abstract class Http2Stream {
     this.onEnd(trailers);
   }
 
+  /** Forgets what waits to be sent. */
+  dropQueue(): void {
+    this.queue.length = 0;
+    this.queuedBytes = 0;
+    this.endQueued = false;
+    this.queuedTrailers = undefined;
+  }
+
   /** Forgets what waits, in both directions; returns the bytes that were received and not consumed. */
   discard(): number {
     const bytes = this.#inboundBytes;
@@ -135,10 +149,7 @@ export abstract class Http2Stream {
     this.#inboundBytes = 0;
     this.#inboundEnd = false;
     this.#inboundTrailers = undefined;
-    this.queue.length = 0;
-    this.queuedBytes = 0;
-    this.endQueued = false;
-    this.queuedTrailers = undefined;
+    this.dropQueue();
     return bytes;
   }
 }

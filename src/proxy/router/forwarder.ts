@@ -11,8 +11,8 @@ import { StreamDeadline } from '../http/stream.ts';
 import { flagBits } from '../stream-info.ts';
 import type { UpstreamCluster } from '../upstream/cluster.ts';
 import type { Host } from '../upstream/host.ts';
-import type { HttpConnection, ResetReason, ResponseHandler } from '../upstream/http-connection.ts';
-import type { HttpPool, PoolFailure, PoolWaiter } from '../upstream/http-pool.ts';
+import type { ConnectionPool, PoolFailure, PoolWaiter } from '../upstream/connection-pool.ts';
+import type { ResetReason, ResponseHandler, UpstreamRequest } from '../upstream/upstream-request.ts';
 import type { CompiledRoute, ForwardAction } from './compiled.ts';
 import { applyMutations } from './header-mutations.ts';
 import { clusterName } from './match.ts';
@@ -42,8 +42,8 @@ export class Forwarder implements ResponseHandler, PoolWaiter {
   #route!: CompiledRoute;
   #action!: ForwardAction;
   #cluster!: UpstreamCluster;
-  #pool: HttpPool | undefined;
-  #connection: HttpConnection | undefined;
+  #pool: ConnectionPool | undefined;
+  #connection: UpstreamRequest | undefined;
   #host: Host | undefined;
   readonly #triedHosts: Host[] = [];
   readonly #triedPriorities = new Set<number>();
@@ -55,6 +55,8 @@ export class Forwarder implements ResponseHandler, PoolWaiter {
   #timeoutMs = 0;
   #tryTimeoutMs = 0;
   #requestComplete = false;
+  /** Requests to this cluster are HTTP/2's. */
+  #http2 = false;
   #chunked = false;
   #trailers: HeaderBlock | undefined;
   readonly #body = new RequestBody();
@@ -87,6 +89,12 @@ export class Forwarder implements ResponseHandler, PoolWaiter {
       return;
     }
     info.upstreamCluster = name;
+    this.#http2 = cluster.usesHttp2(info.protocol === 'HTTP/2');
+    if (this.#http2 && stream.upgrade !== undefined) {
+      // HTTP/2 has no upgrade, and extended CONNECT (RFC 8441) is not spoken here.
+      stream.respondLocally(403, '', 'upgrade_failed', 0);
+      return;
+    }
     this.#route = route;
     this.#action = action;
     this.#cluster = cluster;
@@ -109,7 +117,7 @@ export class Forwarder implements ResponseHandler, PoolWaiter {
     const limits = action.highPriority ? cluster.limits.high : cluster.limits.default;
     this.#retry.start(action.retry, stream, limits.retries, manager.context.random);
     this.#body.start(this.#retry.enabled || action.mirrors.length > 0, action.bufferBytesMax);
-    this.#chunked = frameBody(stream, endStream);
+    this.#chunked = frameBody(stream, endStream, this.#http2);
     if (endStream) {
       this.#armRouteTimeout();
       if (action.mirrors.length > 0) this.#mirror();
@@ -120,8 +128,8 @@ export class Forwarder implements ResponseHandler, PoolWaiter {
   onData(buffer: Buffer, start: number, end: number): void {
     if (this.#state === 'tunnel') {
       const connection = this.#connection!;
-      connection.writer.bytes(buffer, start, end);
-      if (connection.writer.blocked) this.#stream.connection.hold(holdForUpstream);
+      connection.writeTunnel(buffer, start, end);
+      if (connection.blocked) this.#stream.connection.hold(holdForUpstream);
       return;
     }
     const connection = this.#connection;
@@ -132,13 +140,13 @@ export class Forwarder implements ResponseHandler, PoolWaiter {
     }
     if (!sending && this.#body.full) this.#stream.connection.hold(holdForUpstream);
     if (!sending) return;
-    this.#send(connection, buffer, start, end);
-    if (connection.writer.blocked) this.#stream.connection.hold(holdForUpstream);
+    connection.writeData(buffer, start, end);
+    if (connection.blocked) this.#stream.connection.hold(holdForUpstream);
   }
 
   onRequestEnd(trailers: HeaderBlock | undefined): void {
     this.#requestComplete = true;
-    if (trailers !== undefined) this.#trailers = trailers;
+    if (trailers !== undefined && this.#passesTrailers()) this.#trailers = trailers;
     if (this.#state === 'idle') return;
     this.#armRouteTimeout();
     if (this.#action.mirrors.length > 0 && this.#body.keeps) this.#mirror();
@@ -161,12 +169,12 @@ export class Forwarder implements ResponseHandler, PoolWaiter {
   }
 
   flush(): void {
-    this.#connection?.writer.flush();
+    this.#connection?.flush();
   }
 
   // From the pool.
 
-  onPoolReady(connection: HttpConnection): void {
+  onPoolReady(connection: UpstreamRequest): void {
     const stream = this.#stream;
     this.#connection = connection;
     this.#pool = undefined;
@@ -174,7 +182,7 @@ export class Forwarder implements ResponseHandler, PoolWaiter {
     const { info } = stream;
     const nowMs = stream.connection.manager.nowMs();
     info.upstreamHost = connection.host.address;
-    info.upstreamLocalAddress = connection.wire.localAddress;
+    info.upstreamLocalAddress = connection.localAddress;
     info.upstreamRequestSentMs = nowMs;
     const action = this.#action;
     const { hostname } = connection.host;
@@ -182,14 +190,13 @@ export class Forwarder implements ResponseHandler, PoolWaiter {
       if (this.#attempts === 1) rewriteHost(stream, action, hostname);
       else stream.headers.setKnown(H.host, hostname);
     }
-    const head = `${stream.method} ${stream.path} HTTP/1.1\r\n${stream.headers.serialize()}\r\n`;
-    connection.start(this, head, stream.method === 'HEAD', stream.upgrade !== undefined, false);
-    for (const chunk of this.#body.chunks) this.#send(connection, chunk, 0, chunk.length);
+    connection.start(this, stream, stream.upgrade !== undefined, this.#chunked);
+    for (const chunk of this.#body.chunks) connection.writeData(chunk, 0, chunk.length);
     if (!this.#body.keeps) this.#body.clear();
     if (this.#requestComplete) this.#finishRequest(connection);
-    else if (connection.writer.blocked) stream.connection.hold(holdForUpstream);
+    else if (connection.blocked) stream.connection.hold(holdForUpstream);
     else stream.connection.release(holdForUpstream);
-    if (!this.#inTurn) connection.writer.flush();
+    if (!this.#inTurn) connection.flush();
   }
 
   onPoolFailure(failure: PoolFailure, details: string): void {
@@ -277,7 +284,7 @@ export class Forwarder implements ResponseHandler, PoolWaiter {
     const nowMs = stream.connection.manager.nowMs();
     stream.info.upstreamResponseEndMs = nowMs;
     this.#finished(nowMs);
-    stream.finish(trailers);
+    stream.finish(this.#passesTrailers() ? trailers : undefined);
   }
 
   onUpstreamReset(reason: ResetReason, details: string): void {
@@ -358,7 +365,7 @@ export class Forwarder implements ResponseHandler, PoolWaiter {
     const { avoidTriedHosts = false, priorityUpdateFrequency = 0 } = action.retry ?? {};
     if (avoidTriedHosts || priorityUpdateFrequency > 0) this.#triedHosts.push(host);
     this.#state = 'waiting';
-    const pool = cluster.poolOf(host, action.highPriority);
+    const pool = cluster.poolOf(host, action.highPriority, this.#http2);
     this.#pool = pool;
     this.#inTurn = true;
     pool.request(this);
@@ -380,17 +387,13 @@ export class Forwarder implements ResponseHandler, PoolWaiter {
     if (isGrpc) headers.setKnown(H['grpc-timeout'], grpcTimeout(expectedMs));
   }
 
-  #send(connection: HttpConnection, buffer: Buffer, start: number, end: number): void {
-    if (this.#chunked) connection.writer.chunk(buffer, start, end);
-    else connection.writer.bytes(buffer, start, end);
+  /** HTTP/2's trailers pass to HTTP/1.1 only if the cluster allows it; HTTP/1.1's were allowed by the listener. */
+  #passesTrailers(): boolean {
+    return this.#http2 || this.#cluster.http1Trailers || this.#stream.info.protocol !== 'HTTP/2';
   }
 
-  #finishRequest(connection: HttpConnection): void {
-    if (this.#chunked) {
-      const trailers = this.#trailers;
-      connection.writer.text(trailers === undefined ? '0\r\n\r\n' : `0\r\n${trailers.serialize()}\r\n`);
-    }
-    connection.finishRequest();
+  #finishRequest(connection: UpstreamRequest): void {
+    connection.finishRequest(this.#trailers);
     if (this.#tryTimeoutMs > 0 && this.#state === 'sent' && this.#tryTimeout.armedIndex < 0) {
       const { manager } = this.#stream.connection;
       manager.deadlines.arm(this.#tryTimeout, manager.nowMs() + this.#tryTimeoutMs);
@@ -553,6 +556,6 @@ export class Forwarder implements ResponseHandler, PoolWaiter {
   }
 
   #mirror(): void {
-    sendMirrors(this.#action.mirrors, this.#stream, this.#body.chunks, this.#chunked);
+    sendMirrors(this.#action.mirrors, this.#stream, this.#body.chunks);
   }
 }

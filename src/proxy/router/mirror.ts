@@ -4,9 +4,10 @@ import { nameIds } from '../http/names.ts';
 import type { HttpStream } from '../http/stream.ts';
 import { StreamDeadline } from '../http/stream.ts';
 import type { Deadlines } from '../io/deadlines.ts';
-import type { HttpConnection, ResponseHandler } from '../upstream/http-connection.ts';
-import type { HttpPool, PoolWaiter } from '../upstream/http-pool.ts';
+import type { ConnectionPool, PoolWaiter } from '../upstream/connection-pool.ts';
+import type { RequestToSend, ResponseHandler, UpstreamRequest } from '../upstream/upstream-request.ts';
 import type { MirrorSettings } from './compiled.ts';
+import { frameForProtocol } from './request-finalizer.ts';
 
 const H = nameIds;
 
@@ -18,7 +19,6 @@ export function sendMirrors(
   mirrors: readonly MirrorSettings[],
   stream: HttpStream,
   body: readonly Buffer[],
-  chunked: boolean,
 ): void {
   const { manager, destination } = stream.connection;
   for (const mirror of mirrors) {
@@ -32,17 +32,11 @@ export function sendMirrors(
     if (mirror.appendShadowSuffix)
       headers.setKnown(H.host, shadowHost(headers.known(H.host) ?? stream.authority));
     headers.setKnown(H['x-envoy-internal'], 'true');
-    const head = `${stream.method} ${stream.path} HTTP/1.1\r\n${headers.serialize()}\r\n`;
-    const pool = cluster.poolOf(host, false);
-    const copy = new Mirror(
-      pool,
-      manager.deadlines,
-      manager.nowMs(),
-      stream.method === 'HEAD',
-      head,
-      [...body],
-      chunked,
-    );
+    const http2 = cluster.usesHttp2(stream.info.protocol === 'HTTP/2');
+    const chunked = frameForProtocol(headers, body.length === 0, http2, stream.method);
+    const pool = cluster.poolOf(host, false, http2);
+    const request = { method: stream.method, path: stream.path, scheme: stream.scheme, headers };
+    const copy = new Mirror(pool, manager.deadlines, manager.nowMs(), request, [...body], chunked);
     pool.request(copy);
   }
 }
@@ -56,28 +50,25 @@ function shadowHost(host: string): string {
 }
 
 class Mirror implements PoolWaiter, ResponseHandler {
-  readonly #pool: HttpPool;
+  readonly #pool: ConnectionPool;
   readonly #deadlines: Deadlines;
   readonly #timeout: StreamDeadline;
-  readonly #headRequest: boolean;
-  readonly #head: string;
+  readonly #request: RequestToSend;
   readonly #body: readonly Buffer[];
   readonly #chunked: boolean;
-  #connection: HttpConnection | undefined;
+  #connection: UpstreamRequest | undefined;
 
   constructor(
-    pool: HttpPool,
+    pool: ConnectionPool,
     deadlines: Deadlines,
     nowMs: number,
-    headRequest: boolean,
-    head: string,
+    request: RequestToSend,
     body: readonly Buffer[],
     chunked: boolean,
   ) {
     this.#pool = pool;
     this.#deadlines = deadlines;
-    this.#headRequest = headRequest;
-    this.#head = head;
+    this.#request = request;
     this.#body = body;
     this.#chunked = chunked;
     this.#timeout = new StreamDeadline(() => {
@@ -87,16 +78,12 @@ class Mirror implements PoolWaiter, ResponseHandler {
     deadlines.arm(this.#timeout, nowMs + mirrorTimeoutMs);
   }
 
-  onPoolReady(connection: HttpConnection): void {
+  onPoolReady(connection: UpstreamRequest): void {
     this.#connection = connection;
-    connection.start(this, this.#head, this.#headRequest, false, false);
-    for (const chunk of this.#body) {
-      if (this.#chunked) connection.writer.chunk(chunk, 0, chunk.length);
-      else connection.writer.bytes(chunk, 0, chunk.length);
-    }
-    if (this.#chunked) connection.writer.text('0\r\n\r\n');
-    connection.finishRequest();
-    connection.writer.flush();
+    connection.start(this, this.#request, false, this.#chunked);
+    for (const chunk of this.#body) connection.writeData(chunk, 0, chunk.length);
+    connection.finishRequest(undefined);
+    connection.flush();
   }
 
   onPoolFailure(): void {
@@ -104,16 +91,22 @@ class Mirror implements PoolWaiter, ResponseHandler {
   }
 
   onResponseHead(_status: number, _headers: HeaderBlock, endStream: boolean): void {
-    if (endStream) this.#deadlines.disarm(this.#timeout);
+    if (endStream) this.#over();
   }
 
   onResponseData(): void {}
 
   onResponseEnd(): void {
-    this.#deadlines.disarm(this.#timeout);
+    this.#over();
   }
 
   onUpstreamReset(): void {
+    this.#over();
+  }
+
+  /** The exchange is over: its object may serve others from here on. */
+  #over(): void {
+    this.#connection = undefined;
     this.#deadlines.disarm(this.#timeout);
   }
 

@@ -1,4 +1,5 @@
 // What a route changes about a request before it is sent: headers, host, path, framing of the body.
+import type { HeaderBlock } from '../http/header-block.ts';
 import { nameIds } from '../http/names.ts';
 import type { HttpStream } from '../http/stream.ts';
 import type { CompiledRoute, ForwardAction } from './compiled.ts';
@@ -56,16 +57,10 @@ export function rewriteHost(stream: HttpStream, action: ForwardAction, host: str
   stream.info.authority = host;
 }
 
-/** Content-Length stays; a chunked request stays chunked; methods that may have a body say that there is none. */
-export function frameBody(stream: HttpStream, endStream: boolean): boolean {
+/** Says how the body is framed, and answers `expect: 100-continue`. True: HTTP/1.1's chunked coding. */
+export function frameBody(stream: HttpStream, endStream: boolean, http2: boolean): boolean {
   const { headers } = stream;
-  const chunked = headers.has(H['transfer-encoding']);
-  if (chunked) {
-    headers.removeKnown(H['transfer-encoding']);
-    headers.add('transfer-encoding', 'chunked');
-  } else if (endStream && !headers.has(H['content-length']) && !bodilessMethods.has(stream.method)) {
-    headers.add('content-length', '0');
-  }
+  const chunked = frameForProtocol(headers, endStream, http2, stream.method);
   if (!stream.connection.manager.settings.proxyContinue && headers.has(H.expect)) {
     if (headers.known(H.expect)!.toLowerCase() === '100-continue') {
       headers.removeKnown(H.expect);
@@ -73,6 +68,31 @@ export function frameBody(stream: HttpStream, endStream: boolean): boolean {
     }
   }
   return chunked;
+}
+
+/**
+ * Content-Length stays. HTTP/2 frames by itself. HTTP/1.1: what has no length is chunked; methods that may have a
+ * body say that there is none.
+ */
+export function frameForProtocol(
+  headers: HeaderBlock,
+  endStream: boolean,
+  http2: boolean,
+  method: string,
+): boolean {
+  if (http2) {
+    headers.removeKnown(H['transfer-encoding']);
+    return false;
+  }
+  const isChunked = headers.has(H['transfer-encoding']);
+  if (isChunked || (!endStream && !headers.has(H['content-length']) && !headers.has(H.upgrade))) {
+    headers.removeKnown(H['transfer-encoding']);
+    headers.add('transfer-encoding', 'chunked');
+    return true;
+  }
+  if (endStream && !headers.has(H['content-length']) && !bodilessMethods.has(method))
+    headers.add('content-length', '0');
+  return false;
 }
 
 const bodilessMethods: ReadonlySet<string> = new Set(['GET', 'HEAD', 'DELETE', 'TRACE', 'CONNECT']);

@@ -1,6 +1,6 @@
 // The one table from an upstream failure to what the client and the log are told (inventory D4.10, D7.03).
 import { flagBits } from '../stream-info.ts';
-import type { ResetReason } from '../upstream/http-connection.ts';
+import type { ResetReason } from '../upstream/upstream-request.ts';
 
 export interface ResetReply {
   readonly status: number;
@@ -16,6 +16,8 @@ const flagsOf: Readonly<Record<ResetReason, number>> = {
   overflow: flagBits.UO,
   'protocol error': flagBits.UPE,
   'local reset': flagBits.LR,
+  'remote reset': flagBits.UR,
+  'remote refused stream reset': flagBits.UR,
 };
 
 /** `transportReason` is the text of the transport failure, empty if there is none. */

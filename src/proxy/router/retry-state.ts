@@ -3,7 +3,7 @@ import type { HeaderBlock } from '../http/header-block.ts';
 import { nameIds } from '../http/names.ts';
 import type { MatchInput } from '../matchers/input.ts';
 import type { RetryLimit } from '../upstream/circuit-breakers.ts';
-import type { ResetReason } from '../upstream/http-connection.ts';
+import type { ResetReason } from '../upstream/upstream-request.ts';
 import type { RetrySettings } from './compiled.ts';
 import { parseRetryOn, retryBits } from './retry-conditions.ts';
 
@@ -138,6 +138,8 @@ export class RetryState {
     const conditions = this.#conditions;
     // A reset ends as a 503, so those who want 5xx want it, too.
     if ((conditions & (retryBits.reset | retryBits['5xx'] | retryBits['gateway-error'])) !== 0) return true;
+    if (reason === 'remote refused stream reset' && (conditions & retryBits['refused-stream']) !== 0)
+      return true;
     if (unsent && (conditions & retryBits['reset-before-request']) !== 0) return true;
     return (
       (conditions & retryBits['connect-failure']) !== 0 &&

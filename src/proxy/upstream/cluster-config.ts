@@ -14,6 +14,8 @@ import { HttpProtocolOptionsSchema as CommonOptionsSchema } from '../../api/gen/
 import { HttpProtocolOptionsSchema } from '../../api/gen/envoy/extensions/upstreams/http/v3/http_protocol_options_pb.js';
 import { registry, typeUrlOf } from '../../api/any.ts';
 import { ConfigError } from '../config-error.ts';
+import type { Http2Options } from '../http2/options.ts';
+import { readHttp2Options } from '../http2/options.ts';
 import { durationMs, refuseFields } from '../refuse-fields.ts';
 import type { HashTableOptions } from './hash-table.ts';
 import type { BalancingPolicy } from './load-balancer.ts';
@@ -39,6 +41,10 @@ export interface ClusterSettings {
   /** ORIGINAL_DST: the port to use in place of the destination's. */
   readonly portOverride: number | undefined;
   readonly outlier: OutlierSettings | undefined;
+  /** downstream: as the request came (use_downstream_protocol_config). */
+  readonly protocol: 'http1' | 'http2' | 'downstream';
+  readonly http2: Http2Options;
+  readonly http1Trailers: boolean;
 }
 
 const hourMs = 3_600_000;
@@ -82,7 +88,7 @@ const acceptedClusterFields = new Set([
 /** Throws ConfigError. */
 export function readClusterConfig(config: Cluster): ClusterSettings {
   refuseFields(ClusterSchema, config, '', acceptedClusterFields);
-  const { common, idleFallbackMs } = readProtocolOptions(config);
+  const { common, idleFallbackMs, protocol, http2, http1Trailers } = readProtocolOptions(config);
   if (config.commonLbConfig !== undefined) {
     refuseFields(
       Cluster_CommonLbConfigSchema,
@@ -147,6 +153,9 @@ export function readClusterConfig(config: Cluster): ClusterSettings {
     cleanupIntervalMs: durationMs(config.cleanupInterval, 5000),
     portOverride: originalDst?.upstreamPortOverride,
     outlier: config.outlierDetection === undefined ? undefined : outlierSettings(config.outlierDetection),
+    protocol,
+    http2,
+    http1Trailers,
   };
 }
 
@@ -207,8 +216,16 @@ function isPrime(number: number): boolean {
 
 const protocolOptionsKey = 'envoy.extensions.upstreams.http.v3.HttpProtocolOptions';
 
-function readProtocolOptions(config: Cluster): { common: CommonOptions | undefined; idleFallbackMs: number } {
+interface ProtocolOptions extends Pick<ClusterSettings, 'protocol' | 'http2' | 'http1Trailers'> {
+  readonly common: CommonOptions | undefined;
+  readonly idleFallbackMs: number;
+}
+
+function readProtocolOptions(config: Cluster): ProtocolOptions {
   let common = config.commonHttpProtocolOptions;
+  let protocol: ClusterSettings['protocol'] = 'http1';
+  let http1 = config.httpProtocolOptions;
+  let http2 = readHttp2Options(undefined, '');
   for (const [key, any] of Object.entries(config.typedExtensionProtocolOptions)) {
     const path = `typed_extension_protocol_options[${key}]`;
     if (any.typeUrl !== typeUrlOf(HttpProtocolOptionsSchema)) {
@@ -231,11 +248,32 @@ function readProtocolOptions(config: Cluster): { common: CommonOptions | undefin
       ]),
     );
     const choice = options.upstreamProtocolOptions;
-    if (choice.case === 'explicitHttpConfig' && choice.value.protocolConfig.case !== 'httpProtocolOptions') {
-      throw new ConfigError(
-        `${path}.explicit_http_config`,
-        'HTTP/2 and HTTP/3 to upstreams are not supported yet; use http_protocol_options (HTTP/1.1) or use_downstream_protocol_config',
-      );
+    switch (choice.case) {
+      case 'explicitHttpConfig': {
+        const explicit = choice.value.protocolConfig;
+        if (explicit.case === 'http3ProtocolOptions')
+          throw new ConfigError(
+            `${path}.explicit_http_config`,
+            'HTTP/3 to upstreams is not supported; use http_protocol_options or http2_protocol_options',
+          );
+        if (explicit.case === 'http2ProtocolOptions') {
+          protocol = 'http2';
+          http2 = readHttp2Options(explicit.value, `${path}.explicit_http_config.http2_protocol_options`);
+        } else http1 = explicit.value;
+        break;
+      }
+      case 'useDownstreamProtocolConfig':
+        protocol = 'downstream';
+        http1 = choice.value.httpProtocolOptions;
+        http2 = readHttp2Options(
+          choice.value.http2ProtocolOptions,
+          `${path}.use_downstream_protocol_config.http2_protocol_options`,
+        );
+        break;
+      // Only TLS can say which protocol is wanted: over plain text it is HTTP/1.1, as in Envoy.
+      case 'autoConfig':
+      case undefined:
+      default:
     }
   }
   if (common !== undefined) {
@@ -246,7 +284,13 @@ function readProtocolOptions(config: Cluster): { common: CommonOptions | undefin
       new Set(['idle_timeout', 'max_requests_per_connection']),
     );
   }
-  return { common, idleFallbackMs: hourMs };
+  return {
+    common,
+    idleFallbackMs: hourMs,
+    protocol,
+    http2,
+    http1Trailers: http1?.enableTrailers ?? false,
+  };
 }
 
 function bindAddressOf(config: Cluster): string | undefined {

@@ -4,6 +4,7 @@ import type { Counter, Gauge, Histogram, StatsScope } from '../stats/stats.ts';
 const counterNames = [
   'upstream_cx_total',
   'upstream_cx_http1_total',
+  'upstream_cx_http2_total',
   'upstream_cx_connect_fail',
   'upstream_cx_connect_timeout',
   'upstream_cx_connect_attempts_exceeded',
@@ -14,6 +15,7 @@ const counterNames = [
   'upstream_cx_destroy_with_active_rq',
   'upstream_cx_idle_timeout',
   'upstream_cx_max_requests',
+  'upstream_cx_close_notify',
   'upstream_cx_none_healthy',
   'upstream_cx_protocol_error',
   'upstream_cx_rx_bytes_total',

@@ -7,6 +7,8 @@ import { Deadlines } from '../io/deadlines.ts';
 import type { SocketAddress } from '../io/socket-address.ts';
 import { socketAddress } from '../io/socket-address.ts';
 import type { Wire } from '../io/wire.ts';
+import type { CodecStats } from '../http2/codec-stats.ts';
+import { codecStats } from '../http2/codec-stats.ts';
 import type { StatsScope } from '../stats/stats.ts';
 import type { ResourceLimits } from './circuit-breakers.ts';
 import { compileCircuitBreakers } from './circuit-breakers.ts';
@@ -16,8 +18,10 @@ import type { ClusterStats } from './cluster-stats.ts';
 import { clusterStats } from './cluster-stats.ts';
 import type { EndpointUpdate } from './host.ts';
 import { Host, noLocality } from './host.ts';
-import type { PoolOptions } from './http-pool.ts';
-import { ConnectAttempt, HttpPool } from './http-pool.ts';
+import { ConnectAttempt } from './connect-attempt.ts';
+import type { ConnectionPool, PoolOptions } from './connection-pool.ts';
+import { HttpPool } from './http-pool.ts';
+import { Http2Pool } from './http2-pool.ts';
 import { LoadBalancer } from './load-balancer.ts';
 import { OutlierDetector } from './outlier.ts';
 
@@ -80,6 +84,8 @@ export class UpstreamCluster {
   readonly limits: { readonly default: ResourceLimits; readonly high: ResourceLimits };
   readonly outlier: OutlierDetector | undefined;
   readonly #settings: ClusterSettings;
+  readonly #scope: StatsScope;
+  #http2Stats: CodecStats | undefined;
   readonly #deadlines: Deadlines;
   readonly #balancer: LoadBalancer;
   readonly #poolOptions: PoolOptions;
@@ -87,7 +93,6 @@ export class UpstreamCluster {
   readonly #byAddress = new Map<string, Host>();
   /** Gone from the cluster, but with connections that still work. */
   readonly #leaving = new Set<Host>();
-  readonly #highPools = new Map<Host, HttpPool>();
   #overprovisioningPercent = 140;
   #cleanup: Timer | undefined;
   #draining = false;
@@ -96,6 +101,7 @@ export class UpstreamCluster {
     this.name = config.name;
     this.config = config;
     this.#settings = settings;
+    this.#scope = context.stats;
     this.stats = clusterStats(context.stats);
     this.limits = compileCircuitBreakers(config.circuitBreakers, context.stats);
     this.#deadlines = new Deadlines(context.clock);
@@ -154,7 +160,9 @@ export class UpstreamCluster {
       hosts.push(host);
     }
     for (const host of this.#hosts) if (!kept.has(host)) this.#removeHost(host);
-    if (this.#settings.closeConnectionsOnHostSetChange) for (const host of hosts) host.pool?.closeIdle();
+    if (this.#settings.closeConnectionsOnHostSetChange) {
+      for (const host of hosts) for (const pool of host.pools) pool?.closeIdle();
+    }
     this.#hosts = hosts;
     this.#overprovisioningPercent = overprovisioningPercent;
     this.stats.membership_change.inc();
@@ -189,18 +197,33 @@ export class UpstreamCluster {
     return balancer.hashes ? balancer.pickByHash(hash, attempt) : balancer.pick();
   }
 
-  /** The keep-alive connections to `host` for requests of a routing priority. */
-  poolOf(host: Host, highPriority: boolean): HttpPool {
-    if (highPriority) {
-      let pool = this.#highPools.get(host);
-      if (pool === undefined) {
-        pool = new HttpPool(host, this.#poolOptions, this.limits.high);
-        this.#highPools.set(host, pool);
-      }
-      return pool;
-    }
-    host.pool ??= new HttpPool(host, this.#poolOptions, this.limits.default);
-    return host.pool;
+  /** Whether requests go on as HTTP/2; `downstreamHttp2`: so they came. */
+  usesHttp2(downstreamHttp2: boolean): boolean {
+    const { protocol } = this.#settings;
+    return protocol === 'http2' || (protocol === 'downstream' && downstreamHttp2);
+  }
+
+  /** Whether trailers pass over HTTP/1.1: Envoy's codec drops them unless `enable_trailers` is set. */
+  get http1Trailers(): boolean {
+    return this.#settings.http1Trailers;
+  }
+
+  /** The connections to `host` for requests of a routing priority. */
+  poolOf(host: Host, highPriority: boolean, http2: boolean): ConnectionPool {
+    const index = (highPriority ? 2 : 0) + (http2 ? 1 : 0);
+    const existing = host.pools[index];
+    if (existing !== undefined) return existing;
+    const limits = highPriority ? this.limits.high : this.limits.default;
+    const pool = http2
+      ? new Http2Pool(host, this.#poolOptions, limits, this.#settings.http2, this.#codecStats())
+      : new HttpPool(host, this.#poolOptions, limits);
+    host.pools[index] = pool;
+    return pool;
+  }
+
+  #codecStats(): CodecStats {
+    this.#http2Stats ??= codecStats(this.#scope);
+    return this.#http2Stats;
   }
 
   /** Picks a host and connects within connect_timeout. Returns a function that gives the attempt up. */
@@ -267,15 +290,13 @@ export class UpstreamCluster {
     this.#draining = true;
     this.#cleanup?.cancel();
     this.outlier?.close();
-    for (const host of [...this.#hosts, ...this.#leaving]) host.pool?.drain();
-    for (const pool of this.#highPools.values()) pool.drain();
+    for (const host of [...this.#hosts, ...this.#leaving]) for (const pool of host.pools) pool?.drain();
   }
 
   /** Closes everything now. */
   close(): void {
     this.drain();
-    for (const host of [...this.#hosts, ...this.#leaving]) host.pool?.close();
-    for (const pool of this.#highPools.values()) pool.close();
+    for (const host of [...this.#hosts, ...this.#leaving]) for (const pool of host.pools) pool?.close();
     this.#deadlines.close();
   }
 
@@ -300,10 +321,7 @@ export class UpstreamCluster {
     host.ejected = false;
     this.#byAddress.delete(host.address.text);
     this.outlier?.forget(host);
-    host.pool?.drain();
-    const high = this.#highPools.get(host);
-    high?.drain();
-    this.#highPools.delete(host);
+    for (const pool of host.pools) pool?.drain();
     if (host.stats.cxActive > 0) this.#leaving.add(host);
   }
 

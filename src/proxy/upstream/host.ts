@@ -1,6 +1,6 @@
 // One endpoint of a cluster, and what is known and counted about it.
 import type { SocketAddress } from '../io/socket-address.ts';
-import type { HttpPool } from './http-pool.ts';
+import type { ConnectionPool } from './connection-pool.ts';
 
 /** Health as EDS says it (envoy.config.core.v3.HealthStatus without TIMEOUT and DRAINING, which are UNHEALTHY). */
 export type EdsHealth = 'HEALTHY' | 'DEGRADED' | 'UNHEALTHY';
@@ -58,8 +58,8 @@ export class Host {
   consecutiveLocalOriginFailures = 0;
   /** No longer in the cluster: no new streams; idle connections are closed. */
   removed = false;
-  /** Its keep-alive connections; made at the first request. */
-  pool: HttpPool | undefined = undefined;
+  /** Its connections by protocol and routing priority; made at the first request (UpstreamCluster.poolOf). */
+  readonly pools: (ConnectionPool | undefined)[] = [];
 
   constructor(address: SocketAddress) {
     this.address = address;

@@ -5,32 +5,9 @@ import { HeaderBlock } from '../http/header-block.ts';
 import { MessageWriter } from '../http/message-writer.ts';
 import { HeadParser } from '../http/message-parser.ts';
 import { nameIds } from '../http/names.ts';
+import type { SocketAddress } from '../io/socket-address.ts';
 import type { Host } from './host.ts';
-
-/** Why an upstream exchange ended without a whole response. */
-export type ResetReason =
-  | 'remote connection failure'
-  | 'connection timeout'
-  | 'connection termination'
-  | 'overflow'
-  | 'protocol error'
-  | 'local reset';
-
-/** Takes the response. Memory of buffers and blocks is only valid during a call. */
-export interface ResponseHandler {
-  /** Final or informational (status < 200) head; `endStream`: no body and no trailers follow. */
-  onResponseHead(status: number, headers: HeaderBlock, endStream: boolean): void;
-  onResponseData(buffer: Buffer, start: number, end: number): void;
-  /** The response is complete; not called after a head with `endStream`. */
-  onResponseEnd(trailers: HeaderBlock | undefined): void;
-  onUpstreamReset(reason: ResetReason, details: string): void;
-  /** The request side can be written again. */
-  onUpstreamDrain(): void;
-  /** All that came in this turn has been handed over: write out what is waiting. */
-  onUpstreamTurnEnd(): void;
-  /** The peer closed its side of a tunnel. */
-  onTunnelEnd(): void;
-}
+import type { RequestToSend, ResponseHandler, UpstreamRequest } from './upstream-request.ts';
 
 /** Told about the life of the connection: its pool. */
 export interface ConnectionOwner {
@@ -43,7 +20,7 @@ type ReadState = 'idle' | 'head' | 'length' | 'chunked' | 'trailers' | 'until-cl
 
 const H = nameIds;
 
-export class HttpConnection implements WireHandler {
+export class HttpConnection implements UpstreamRequest, WireHandler {
   readonly host: Host;
   readonly writer: MessageWriter;
   readonly wire: Wire;
@@ -66,6 +43,8 @@ export class HttpConnection implements WireHandler {
   #responseDone = false;
   #keepAlive = true;
   #upgrading = false;
+  /** Of the request's body. */
+  #chunked = false;
   #paused = false;
 
   constructor(wire: Wire, host: Host, owner: ConnectionOwner) {
@@ -76,29 +55,45 @@ export class HttpConnection implements WireHandler {
     this.writer = new MessageWriter(wire);
   }
 
-  /** Writes the head of a request. `upgrade`: a 101 answer makes a tunnel. */
-  start(
-    handler: ResponseHandler,
-    head: string,
-    headRequest: boolean,
-    upgrade: boolean,
-    endStream: boolean,
-  ): void {
+  get localAddress(): SocketAddress {
+    return this.wire.localAddress;
+  }
+
+  get blocked(): boolean {
+    return this.writer.blocked;
+  }
+
+  start(handler: ResponseHandler, request: RequestToSend, upgrade: boolean, chunked: boolean): void {
     this.#handler = handler;
     this.#state = 'head';
-    this.#headRequest = headRequest;
-    this.#requestDone = endStream;
+    this.#headRequest = request.method === 'HEAD';
+    this.#requestDone = false;
     this.#responseDone = false;
     this.#keepAlive = true;
     this.#upgrading = upgrade;
+    this.#chunked = chunked;
     this.exchanges++;
-    this.writer.text(head);
+    this.writer.text(`${request.method} ${request.path} HTTP/1.1\r\n${request.headers.serialize()}\r\n`);
   }
 
-  /** The body and trailers of the request have been written. */
-  finishRequest(): void {
+  writeData(buffer: Buffer, start: number, end: number): void {
+    if (this.#chunked) this.writer.chunk(buffer, start, end);
+    else this.writer.bytes(buffer, start, end);
+  }
+
+  writeTunnel(buffer: Buffer, start: number, end: number): void {
+    this.writer.bytes(buffer, start, end);
+  }
+
+  finishRequest(trailers: HeaderBlock | undefined): void {
+    if (this.#chunked)
+      this.writer.text(trailers === undefined ? '0\r\n\r\n' : `0\r\n${trailers.serialize()}\r\n`);
     this.#requestDone = true;
     if (this.#responseDone) this.#complete();
+  }
+
+  flush(): void {
+    this.writer.flush();
   }
 
   /** Gives the exchange up: the connection cannot be used again. */

@@ -242,16 +242,16 @@ describe('createCluster', () => {
       /^transport_socket: envoy\.transport_sockets\.tls is not supported/,
     ],
     [
-      'HTTP/2',
+      'HTTP/3',
       {
         typedExtensionProtocolOptions: {
           'envoy.extensions.upstreams.http.v3.HttpProtocolOptions': {
             '@type': 'type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions',
-            explicitHttpConfig: { http2ProtocolOptions: {} },
+            explicitHttpConfig: { http3ProtocolOptions: {} },
           },
         },
       },
-      /explicit_http_config: HTTP\/2 and HTTP\/3 to upstreams are not supported yet/,
+      /explicit_http_config: HTTP\/3 to upstreams is not supported/,
     ],
   ];
   test.each(refused)('refuses %s and names the field', (_name, config, message) => {
