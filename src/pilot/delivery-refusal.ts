@@ -1,8 +1,9 @@
 // A NACK: which of the resources sent is to blame, and what of the response the proxy has all the same.
 import { namesIn } from './blame.ts';
 import type { Track } from './delivery-track.ts';
-import { isolated, without } from './delivery-track.ts';
+import { addDue, isolated } from './delivery-track.ts';
 import type { Encoded } from './resources.ts';
+import { unknownContent } from './resumed.ts';
 
 export interface RejectedResources {
   readonly typeUrl: string;
@@ -28,7 +29,7 @@ export function refuse(track: Track, { message, atMs, isFullSet }: Refusal): Rej
   const { flight, typeUrl } = track;
   if (flight === undefined) return undefined;
   track.flight = undefined;
-  const { changed, names, after } = flight;
+  const { changed, removed, names, after } = flight;
   const named = namesIn(message, changed);
   if (changed.length === 0 || (named.length === 0 && isOldRefusal(track, message, names))) {
     // Nothing new was refused: a removal, something that it had, or what it is known to refuse. Sent again it
@@ -52,9 +53,20 @@ export function refuse(track: Track, { message, atMs, isFullSet }: Refusal): Rej
       const encoded = after.get(name);
       if (encoded !== undefined) track.refused.set(name, { version: encoded.version, message, atMs });
     }
-    // A proxy applies what is good of a full set.
-    if (isUnknownState) track.inUse = without(after, blamed);
+    // A proxy applies what is good of a full set. What it refused it may hold in an earlier form.
+    if (isUnknownState) {
+      const inUse = new Map(after);
+      for (const name of blamed) inUse.set(name, unknownContent(name, ''));
+      track.inUse = inUse;
+    }
   }
+  // Of the rest nobody knows whether the proxy took it: Envoy takes what is good of clusters and listeners. So
+  // that goes out again, even if by then it should be what it was before.
+  const guilty = new Set(isUnknownState ? [...changed, ...removed] : blamed);
+  addDue(
+    track,
+    [...changed, ...removed].filter((name) => !guilty.has(name)),
+  );
   const resources = (blamed.length > 0 ? blamed : changed).flatMap((name) => after.get(name) ?? []);
   return { typeUrl, resources, message, isCertain: blamed.length > 0 };
 }

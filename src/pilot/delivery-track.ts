@@ -9,6 +9,8 @@ export interface Flight {
   readonly after: Snapshot;
   /** Names whose content is new in this response. */
   readonly changed: readonly string[];
+  /** Names that it tells to forget, or leaves out of a whole set. */
+  readonly removed: readonly string[];
   readonly names: readonly string[];
   readonly atMs: number;
 }
@@ -105,22 +107,17 @@ export function skipSettledIsolation(track: Track, target: Snapshot): void {
   }
 }
 
-/** Forgets that something waits which has changed meanwhile, or has arrived. */
-export function skipSettledHolds(track: Track, target: Snapshot): void {
+/** Forgets that something waits which has changed meanwhile, or has arrived; of what nobody named nobody is told that it is gone. */
+export function skipSettledHolds(track: Track, target: Snapshot, named: ReadonlySet<string>): void {
   for (const [name, { version }] of track.held) {
     const encoded = target.get(name);
-    if (encoded?.version !== version || isSameContent(encoded, track.inUse.get(name)))
-      track.held.delete(name);
+    if (encoded?.version === version && !isSameContent(encoded, track.inUse.get(name))) continue;
+    track.held.delete(name);
+    if (encoded === undefined && track.due !== 'all' && !named.has(name)) track.due.delete(name);
   }
 }
 
 /** Whether this very content was refused. */
 export function isRefused(track: Track, encoded: Encoded): boolean {
   return track.refused.get(encoded.name)?.version === encoded.version;
-}
-
-/** The snapshot less some names. */
-export function without(snapshot: Snapshot, names: readonly string[]): Snapshot {
-  const gone = new Set(names);
-  return new Map([...snapshot].filter(([name]) => !gone.has(name)));
 }

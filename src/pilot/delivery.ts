@@ -248,7 +248,7 @@ export class Delivery {
     if (target === track.settled && !isDue(track)) return;
     if (track.versions !== undefined) this.#resume(track, track.versions, target);
     skipSettledIsolation(track, target);
-    skipSettledHolds(track, target);
+    skipSettledHolds(track, target, subscription.names);
     const plan = planResponse({
       dialect: this.#options.port.dialect,
       track,
@@ -271,15 +271,20 @@ export class Delivery {
     if (track.typeUrl === typeUrls.cluster) this.#order.clustersAccepted();
   }
 
-  #send(track: Track, { resources, removed, after, changed, remaining }: ResponsePlan): void {
+  #send(track: Track, plan: ResponsePlan): void {
+    const { resources, after, changed, remaining } = plan;
     const { clock, port } = this.#options;
     const { typeUrl } = track;
     if (typeUrl === typeUrls.cluster) this.#order.clustersSent(track, after, changed);
-    const nonce = port.send(typeUrl, this.#outgoing(typeUrl, resources), removed);
+    const nonce = port.send(
+      typeUrl,
+      this.#outgoing(typeUrl, resources),
+      isFullSet(port.dialect, typeUrl) ? [] : plan.removed,
+    );
     track.due = new Set(remaining);
     track.settled = undefined;
     const names = resources.map(({ name }) => name);
-    track.flight = { nonce, after, changed, names, atMs: clock.monotonicMs() };
+    track.flight = { nonce, after, changed, removed: plan.removed, names, atMs: clock.monotonicMs() };
     // Envoy does not answer a response of which it wants nothing any more.
     this.#wakeAt(track.flight.atMs + answerMs);
   }

@@ -55,7 +55,9 @@ export class MakeBeforeBreak {
       // Named, but in no configuration: a route to an unknown host answers 503 (NC), and should.
       const wanted = target?.get(name);
       if (wanted === undefined) return false;
-      const accepted = track.inUse.get(name);
+      const known = track.inUse.get(name);
+      // Held from an earlier stream in a form that we do not know: it may still be without endpoints.
+      const accepted = known === undefined || isUnknown(known) ? undefined : known;
       // Refused: only what goes there fails. To hold the rest back would let one bad object stop the others.
       if (accepted === undefined && isRefused(track, wanted)) return false;
       return accepted === undefined || !this.#hasEndpoints(accepted);

@@ -11,7 +11,7 @@ import { changesBetween } from './snapshot-changes.ts';
 
 export interface ResponsePlan {
   readonly resources: readonly Encoded[];
-  /** Delta alone says so. */
+  /** Delta says so; a whole set leaves them out. */
   readonly removed: readonly string[];
   /** What the proxy has once it has accepted. */
   readonly after: Snapshot;
@@ -79,22 +79,34 @@ function fullSet({ track, target }: PlanInput, choice: Choice): ResponsePlan | u
   }
   // The first set of a stream must be whole: what it lacks the proxy would delete.
   if (!track.accepted && [...withheld].some((name) => track.held.has(name))) return undefined;
-  const after = isComplete ? target : afterFullSet(track, target, choice);
-  return { resources: [...after.values()], removed: [], after, changed, remaining: nothing };
+  if (isComplete) {
+    return { resources: [...target.values()], removed, after: target, changed, remaining: nothing };
+  }
+  return { ...incompleteSet(track, target, choice), removed, changed, remaining: nothing };
 }
 
-function afterFullSet(track: Track, target: Snapshot, { withheld, removed }: Choice): Snapshot {
+/** With what is withheld in the form that the proxy has, and what lingers. */
+function incompleteSet(
+  track: Track,
+  target: Snapshot,
+  { withheld, removed }: Choice,
+): Pick<ResponsePlan, 'resources' | 'after'> {
+  const resources: Encoded[] = [];
   const after = new Map<string, Encoded>();
   for (const [name, encoded] of target) {
-    let use: Encoded | undefined = encoded;
-    if (withheld.has(name)) use = track.inUse.get(name);
-    // Left out, what was refused would be deleted; as it is, the proxy refuses it again and keeps its own.
-    if (use === undefined && track.resumed && isRefused(track, encoded)) use = encoded;
+    const use = withheld.has(name) ? track.inUse.get(name) : encoded;
     if (use !== undefined) after.set(name, use);
+    if (use !== undefined && !isUnknown(use)) resources.push(use);
+    // Left out, what was refused would be deleted; as it is, the proxy refuses it again and keeps its own.
+    else if (track.resumed && isRefused(track, encoded)) resources.push(encoded);
   }
   const gone = new Set(removed);
-  for (const [name, old] of track.inUse) if (!target.has(name) && !gone.has(name)) after.set(name, old);
-  return after;
+  for (const [name, old] of track.inUse) {
+    if (target.has(name) || gone.has(name)) continue;
+    after.set(name, old);
+    if (!isUnknown(old)) resources.push(old);
+  }
+  return { resources, after };
 }
 
 function part(input: PlanInput, choice: Choice): ResponsePlan | undefined {
@@ -113,7 +125,7 @@ function part(input: PlanInput, choice: Choice): ResponsePlan | undefined {
       // Asked for, and there is no such thing (B3.04). Where it still lingers it is not gone yet.
       if (mayRemove && !track.inUse.has(name)) removed.add(name);
     } else if (!choice.withheld.has(name)) resources.set(name, encoded);
-    else if (track.held.has(name)) remaining.add(name);
+    else if (track.held.has(name) || track.isolating.has(name)) remaining.add(name);
     else {
       const old = track.inUse.get(name);
       if (old !== undefined && !isUnknown(old)) resources.set(name, old);

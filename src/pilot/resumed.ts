@@ -36,7 +36,8 @@ export function heldBefore(
   return isSame ? target : held;
 }
 
-function unknownContent(name: string, version: string): Encoded {
+/** What stands for something that the client may hold under this name. */
+export function unknownContent(name: string, version: string): Encoded {
   const encoded: Encoded = {
     name,
     field: noBytes,

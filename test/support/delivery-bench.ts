@@ -8,6 +8,7 @@ import { Delivery } from '../../src/pilot/delivery.ts';
 import type { Flight } from '../../src/pilot/delivery-track.ts';
 import type { Encoded, Snapshot } from '../../src/pilot/resources.ts';
 import { FakeClock } from './fake-clock.ts';
+import { XdsInvariants } from './xds-invariants.ts';
 
 export const types = {
   CDS: typeUrls.cluster,
@@ -98,6 +99,8 @@ export class DeliveryBench {
   onAck: (type: Type, flight: Flight | undefined) => void = () => {};
   /** Called with each request after it was answered as far as it can be. */
   onReceived: (type: Type) => void = () => {};
+  /** What must hold on every stream; looked at by the test. */
+  readonly invariants: XdsInvariants;
   readonly delivery: Delivery;
   readonly #snapshots = new Map<string, Snapshot>();
   #nonces = 0;
@@ -106,6 +109,11 @@ export class DeliveryBench {
     this.dialect = dialect;
     this.worldOf = world;
     this.clock = clock;
+    this.invariants = new XdsInvariants({
+      dialect,
+      wildcardTypes: [typeUrls.cluster, typeUrls.listener],
+      repeatable: [typeUrls.endpoint],
+    });
     const isBusy = (): boolean => this.busy;
     this.delivery = new Delivery({
       clock: this.clock,
@@ -151,11 +159,13 @@ export class DeliveryBench {
   ): void {
     const typeUrl = types[type];
     const before = this.subscriptions.get(typeUrl);
+    const nonce = options.nonce ?? before?.nonceSent ?? '';
+    this.invariants.request({ typeUrl, names, nonce, error: options.error });
     const { subscription, event } = receive(
       before,
       {
         names,
-        nonce: options.nonce ?? before?.nonceSent ?? '',
+        nonce,
         version: options.version ?? '',
         ...(options.error === undefined ? {} : { error: { code: 13, message: options.error } }),
       },
@@ -175,13 +185,15 @@ export class DeliveryBench {
   /** A request in delta; without `nonce` it says nothing of a response. */
   askDelta(type: Type, ask: DeltaAsk = {}): SubscriptionEvent {
     const typeUrl = types[type];
-    const { subscribe = [], unsubscribe = [], versions = {}, nonce = '', error } = ask;
+    const { subscribe = [], unsubscribe = [], nonce = '', error } = ask;
+    const versions = new Map(ask.versions instanceof Map ? ask.versions : Object.entries(ask.versions ?? {}));
+    this.invariants.request({ typeUrl, subscribe, unsubscribe, versions, nonce, error });
     const { subscription, event } = receiveDelta(
       this.subscriptions.get(typeUrl),
       {
         subscribe,
         unsubscribe,
-        versions: versions instanceof Map ? versions : new Map(Object.entries(versions)),
+        versions,
         nonce,
         ...(error === undefined ? {} : { error: { code: 13, message: error } }),
       },
@@ -248,6 +260,9 @@ export class DeliveryBench {
       (each) => [target?.get(each.name), each].find((one) => one?.field === each.field) as Encoded,
     );
     const type = short(typeUrl);
+    const isDelta = this.dialect === 'delta';
+    const named = outgoing.map(({ name, version }) => ({ name, version: isDelta ? version : undefined }));
+    this.invariants.response({ typeUrl, nonce, resources: named, removed });
     const versions = new Map(outgoing.map(({ name, version }) => [name, version]));
     const content = resources.map(({ name, field }) => `${name}=${Buffer.from(field).toString()}`);
     this.sentTexts.push([type, ...content, ...removed.map((name) => `-${name}`)].join(' '));
