@@ -1,14 +1,27 @@
 // npm run bench -- --list
 // npm run bench -- SCENARIO [--json FILE] [--seconds N] [--rounds N]
+// The scenarios of xDS: [--proxies N,N] [--dialects sotw,delta] [--duration SECONDS] [--only TEXT]
 import { writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { fileToAck } from './file-to-ack.ts';
 import { generate } from './generate.ts';
 import { gatewayHttp1 } from './gateway-http1.ts';
 import type { Result, Scenario } from './scenario.ts';
+import { xdsChurn } from './xds-churn.ts';
+import { xdsNoop } from './xds-noop.ts';
+import { xdsPropagation } from './xds-propagation.ts';
+import { xdsReconnect } from './xds-reconnect.ts';
 import { describeMachine, rounded } from './scenario.ts';
 
-const scenarios: readonly Scenario[] = [gatewayHttp1, fileToAck, generate];
+const scenarios: readonly Scenario[] = [
+  gatewayHttp1,
+  fileToAck,
+  generate,
+  xdsPropagation,
+  xdsNoop,
+  xdsChurn,
+  xdsReconnect,
+];
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -17,6 +30,10 @@ const { values, positionals } = parseArgs({
     json: { type: 'string' },
     seconds: { type: 'string', default: '4' },
     rounds: { type: 'string', default: '3' },
+    proxies: { type: 'string', default: '500,2000' },
+    dialects: { type: 'string', default: 'sotw,delta' },
+    duration: { type: 'string', default: '60' },
+    only: { type: 'string', default: '' },
   },
 });
 
@@ -32,6 +49,10 @@ if (values.list) {
   const measured = await scenario.run({
     seconds: positiveNumber('seconds', values.seconds),
     rounds: positiveNumber('rounds', values.rounds),
+    proxies: values.proxies.split(',').map((text) => positiveNumber('proxies', text)),
+    dialects: values.dialects.split(',').map(dialectNamed),
+    durationSeconds: positiveNumber('duration', values.duration),
+    only: values.only,
     log: (line) => console.error(line),
   });
   const result: Result = { scenario: scenario.name, machine: describeMachine(), ...measured };
@@ -47,6 +68,14 @@ function positiveNumber(name: string, text: string): number {
     process.exit(2);
   }
   return value;
+}
+
+function dialectNamed(text: string): 'sotw' | 'delta' {
+  if (text !== 'sotw' && text !== 'delta') {
+    console.error(`--dialects ${text}: expected sotw or delta`);
+    process.exit(2);
+  }
+  return text;
 }
 
 function print(result: Result): void {

@@ -12,6 +12,13 @@ export interface BenchOptions {
   /** Seconds of load for each target in each round. */
   readonly seconds: number;
   readonly rounds: number;
+  /** Numbers of proxies that the scenarios of xDS play. */
+  readonly proxies: readonly number[];
+  readonly dialects: readonly ('sotw' | 'delta')[];
+  /** Seconds of a scenario that lasts: churn. */
+  readonly durationSeconds: number;
+  /** Of the cases of a scenario those whose name contains this. */
+  readonly only: string;
   readonly log: (line: string) => void;
 }
 

@@ -11,6 +11,7 @@ interface Flags {
   readonly pods?: number;
   readonly namespaces: number;
   readonly routes: number;
+  readonly routed: number;
   readonly gateways: number;
   readonly gatewayPods: number;
   readonly sidecars?: true;
@@ -29,6 +30,7 @@ export function meshCommand(): Command {
     .option('--pods <n>', 'pods, dealt out to the services in turn (default: one each)', count(0, 500_000))
     .option('--namespaces <n>', 'namespaces, among which the services are dealt out', count(1, 10_000), 10)
     .option('--routes <n>', 'routes of each service; 0: no VirtualServices', count(0, 1000), 1)
+    .option('--routed <percent>', 'services that have them', count(0, 100), 100)
     .option('--gateways <n>', 'Gateway objects; services are exposed on them in turn', count(0, 10_000), 0)
     .option('--gateway-pods <n>', 'pods behind the Gateways', count(1, 1000), 1)
     .option('--sidecars', 'a Sidecar in each namespace: its proxies see it and the next one')

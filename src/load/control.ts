@@ -13,9 +13,13 @@ interface Step {
 export type Command =
   /** Writes or removes files at once, by rename, and waits until all is quiet. */
   | ({ readonly do: 'change'; readonly files: readonly Step[] } & Waiting)
-  /** Something that others change now. */
-  | ({ readonly do: 'mark' } & Waiting)
-  | ({ readonly do: 'reconnect' } & Waiting)
+  /** The same in two steps, for who knows better when all is done. Without files: others make the change now. */
+  | { readonly do: 'begin'; readonly files: readonly Step[] }
+  /** Writes or removes files, while something is measured. */
+  | { readonly do: 'write'; readonly files: readonly Step[] }
+  /** All proxies lose their streams now. */
+  | { readonly do: 'reconnect'; readonly forgets: boolean }
+  | ({ readonly do: 'end' } & Waiting)
   | { readonly do: 'converged'; readonly withinMs: number }
   | { readonly do: 'report' }
   | { readonly do: 'stop' };
@@ -30,10 +34,17 @@ export async function carryOut(run: LoadRun, command: Command): Promise<unknown>
   switch (command.do) {
     case 'change':
       return run.change(() => command.files.forEach(save), command.quietMs, command.withinMs);
-    case 'mark':
-      return run.change(() => {}, command.quietMs, command.withinMs);
+    case 'begin':
+      run.begin(() => command.files.forEach(save));
+      return {};
+    case 'write':
+      command.files.forEach(save);
+      return {};
     case 'reconnect':
-      return run.change(() => run.reconnectAll(), command.quietMs, command.withinMs);
+      run.begin(() => run.reconnectAll(command.forgets));
+      return {};
+    case 'end':
+      return run.end(command.quietMs, command.withinMs);
     case 'converged':
       return { converged: await run.converged(command.withinMs) };
     case 'report':

@@ -111,11 +111,12 @@ export class PlayedProxy {
     return this.#stream !== undefined;
   }
 
-  open(): void {
+  /** `forgets`: as a proxy that has restarted, whatever its behaviour is otherwise. */
+  open(forgets = false): void {
     const { behaviour, wire, dialect, index, clock } = this.#options;
     this.#retry?.cancel();
     this.#retry = undefined;
-    if (!behaviour.keepsVersions) this.#types.clear();
+    if (forgets || !behaviour.keepsVersions) this.#types.clear();
     this.#openedMs = clock.monotonicMs();
     this.#nodeSent = false;
     this.#hasConverged = false;

@@ -82,11 +82,21 @@ export class LoadRun {
    * Makes a change and waits until no proxy has been sent or has answered anything for `quietMs`, at most `withinMs`.
    */
   async change(make: () => void, quietMs: number, withinMs: number): Promise<ChangeReport> {
+    this.begin(make);
+    return this.end(quietMs, withinMs);
+  }
+
+  /** Makes a change, from which on is measured until `end`. */
+  begin(make: () => void): void {
     this.#tally.begin();
     make();
+  }
+
+  /** Waits as `change` does. Rejects where nothing was begun. */
+  async end(quietMs: number, withinMs: number): Promise<ChangeReport> {
     await this.quiet(quietMs, withinMs);
     const report = this.#tally.end();
-    if (report === undefined) throw new Error('two changes were measured at once');
+    if (report === undefined) throw new Error('no change was begun, or another one has ended it');
     return report;
   }
 
@@ -104,10 +114,10 @@ export class LoadRun {
     }
   }
 
-  /** Every proxy loses its stream now and opens the next at once. */
-  reconnectAll(): void {
+  /** Every proxy loses its stream now and opens the next at once; `forgets`: all of them have restarted. */
+  reconnectAll(forgets: boolean): void {
     for (const proxy of this.#proxies) proxy.close();
-    for (const proxy of this.#proxies) proxy.open();
+    for (const proxy of this.#proxies) proxy.open(forgets);
   }
 
   /** From now on so many proxies a second, chosen by chance, open their stream anew. */

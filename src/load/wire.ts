@@ -2,6 +2,7 @@
 // than the server pays. Many streams may share a connection.
 import type { ClientHttp2Session, ClientHttp2Stream } from 'node:http2';
 import { connect, constants } from 'node:http2';
+import type { IncomingHttpHeaders } from 'node:http2';
 import type { Clock } from '../base/clock.ts';
 
 /** One stream to the server. */
@@ -62,7 +63,10 @@ export class Http2Wire implements LoadWire {
       if (connections === undefined) session.destroy();
       handlers.onEnd(reason);
     };
-    const stream = new Http2LoadStream(session, method, { onMessage: handlers.onMessage, onEnd });
+    const stream = new Http2LoadStream(session, method, {
+      onMessage: (message) => handlers.onMessage(message),
+      onEnd,
+    });
     const rate = bytesPerSecond?.(index);
     if (rate !== undefined) stream.slowDown(rate, clock);
     return {
@@ -164,9 +168,10 @@ class Http2LoadStream {
     });
     let grpcStatus = '';
     let httpStatus: number | undefined;
-    const noteStatus = (headers: Readonly<Record<string, unknown>>): void => {
-      if (headers['grpc-status'] === undefined) return;
-      grpcStatus = `gRPC status ${String(headers['grpc-status'])}: ${String(headers['grpc-message'] ?? '')}`;
+    const noteStatus = (headers: IncomingHttpHeaders): void => {
+      const status = headers['grpc-status'];
+      if (status === undefined) return;
+      grpcStatus = [`gRPC status ${[status].flat().join()}`, headers['grpc-message'] ?? []].flat().join(': ');
     };
     this.#stream.on('response', (headers) => {
       httpStatus = headers[':status'];
@@ -182,10 +187,16 @@ class Http2LoadStream {
       }
     });
     this.#stream.on('error', (error: Error) => this.#end(error.message));
-    this.#stream.on('close', () => {
+    const ended = (): void => {
       const status = httpStatus === undefined || httpStatus === 200 ? '' : `HTTP status ${httpStatus}`;
       this.#end(grpcStatus || status || 'the connection was closed');
+    };
+    // The server has said its last; our side would stay open for ever.
+    this.#stream.on('end', () => {
+      ended();
+      this.#stream.close(constants.NGHTTP2_NO_ERROR);
     });
+    this.#stream.on('close', ended);
   }
 
   send(message: Uint8Array): void {

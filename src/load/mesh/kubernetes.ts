@@ -26,12 +26,17 @@ function* files(options: MeshOptions, random: Random): Iterable<MeshFile> {
     const pods = podsOf(service, options, random);
     if (pods.length > 0)
       yield { path: `${folder}/svc-${service}-pods.yaml`, text: podsYaml(service, pods, options) };
-    if (options.routes > 0)
+    if (options.routes > 0 && isRouted(service, options))
       yield { path: `${folder}/svc-${service}-routes.yaml`, text: routesYaml(service, options, random) };
   }
   if (options.sidecars) yield { path: 'sidecars.yaml', text: sidecarsYaml(options) };
   if (options.gateways > 0) yield { path: 'gateways.yaml', text: gatewaysYaml(options) };
   if (options.serviceEntries > 0) yield { path: 'outside.yaml', text: outsideYaml(options) };
+}
+
+/** Of any hundred services in a row, `routed` percent. */
+function isRouted(service: number, { routed }: MeshOptions): boolean {
+  return Math.floor(((service + 1) * routed) / 100) > Math.floor((service * routed) / 100);
 }
 
 function namespacesYaml({ namespaces, gateways }: MeshOptions): string {

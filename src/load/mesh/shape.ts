@@ -8,6 +8,8 @@ export interface MeshOptions {
   readonly namespaces: number;
   /** Routes in the VirtualService of each service; 0: no VirtualServices and no DestinationRules. */
   readonly routes: number;
+  /** Percent of the services that have these: of others there is but the Service. */
+  readonly routed: number;
   /** Gateway objects, each with a host; services are exposed on them in turn. */
   readonly gateways: number;
   /** Pods of the one gateway deployment. */
