@@ -44,10 +44,11 @@ export function connectionOf(pilot: PilotServer, query: URLSearchParams): ProxyC
     // The newest of several streams of one proxy.
     all.findLast(({ node }) => node.id === proxyId || podId(node) === proxyId) ??
     all.findLast(({ stream }) => stream.id.includes(proxyId));
-  return (
-    found ??
-    plain(404, 'Proxy not connected to this Pilot instance. It may be connected to another instance.')
-  );
+  return found ?? notConnected();
+}
+
+export function notConnected(): Answer {
+  return plain(404, 'Proxy not connected to this Pilot instance. It may be connected to another instance.');
 }
 
 /** `pod.namespace` */

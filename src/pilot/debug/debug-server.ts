@@ -7,6 +7,7 @@ import type { PilotServer } from '../pilot.ts';
 import { fairleadVersion } from '../../base/version.ts';
 import type { Answer } from './answers.ts';
 import { plain } from './answers.ts';
+import { refusalOf } from './authorize.ts';
 import { findPage } from './find-page.ts';
 import { isLoopback } from './loopback.ts';
 import { debugPages } from './pages.ts';
@@ -25,7 +26,7 @@ export class DebugServer {
     this.#server = createServer({ maxHeaderSize: 16 * 1024 }, (request, response) => {
       // Nothing here reads a body.
       request.resume();
-      this.#serve(request, response);
+      void this.#serve(request, response);
     });
     this.#server.requestTimeout = 30_000;
     this.#server.headersTimeout = 10_000;
@@ -51,15 +52,17 @@ export class DebugServer {
     });
   }
 
-  #serve(request: IncomingMessage, response: ServerResponse): void {
+  async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
     let answer: Answer;
     try {
-      answer = this.#answer(request);
+      answer = await this.#answer(request);
     } catch (error) {
       const detail = error instanceof Error ? (error.stack ?? error.message) : String(error);
       this.#options.logger.error(`${request.url}: ${detail}`);
       answer = plain(500, error instanceof Error ? error.message : String(error));
     }
+    // Who asks had to be asked for, and may have gone meanwhile.
+    if (response.destroyed) return;
     response.writeHead(answer.status, {
       'content-type': answer.contentType,
       'content-length': Buffer.byteLength(answer.body),
@@ -68,7 +71,7 @@ export class DebugServer {
     response.end(request.method === 'HEAD' ? undefined : answer.body);
   }
 
-  #answer(request: IncomingMessage): Answer {
+  async #answer(request: IncomingMessage): Promise<Answer> {
     const { pilot } = this.#options;
     if (!URL.canParse(request.url ?? '/', 'http://pilot')) return plain(400, 'malformed URL');
     const url = new URL(request.url ?? '/', 'http://pilot');
@@ -90,14 +93,21 @@ export class DebugServer {
     }
   }
 
-  #debug(request: IncomingMessage, url: URL): Answer {
+  async #debug(request: IncomingMessage, url: URL): Promise<Answer> {
     const { pilot } = this.#options;
     const page = findPage(url.pathname);
     if (page === undefined && url.pathname !== '/debug') return plain(404, '404 page not found');
     // A page of this machine's browser must not hand these to a site (DNS rebinding): the name in Host is ours.
     const isLocal = isLoopback(request.socket.remoteAddress) && isLocalHost(request.headers.host);
     if (!isLocal && pilot.options.debugForAll !== true) {
-      return plain(401, 'debug pages answer clients on this machine only (see --debug-for-all)');
+      const [identity] = (await pilot.gate.identitiesOfRequest(request)) ?? [];
+      if (identity === undefined)
+        return plain(
+          401,
+          'debug pages answer clients on this machine, and those with a token (see --debug-for-all)',
+        );
+      const refusal = refusalOf(pilot, url, identity);
+      if (refusal !== undefined) return refusal;
     }
     if (page === undefined) {
       return plain(200, debugPages.map(({ path, help }) => `${path}\t${help}`).join('\n'));

@@ -17,13 +17,11 @@ import { contentVersion } from '../content-version.ts';
 import type { PilotServer } from '../pilot.ts';
 import type { ProxyConnection } from '../proxy-connection.ts';
 import { connectionOf, sortedConnections } from './answers.ts';
+import { isNamespacePage, namespaceOfCaller } from './authorize.ts';
 import { configDump } from './config-dump.ts';
 import { findPage } from './find-page.ts';
 import { isLoopback } from './loopback.ts';
 import { configDumpType, debugTypes, pageType, synczType } from './tool-streams.ts';
-
-/** Pages that callers of other namespaces than the root namespace may ask for, of proxies of their own. */
-const namespacePages: readonly string[] = ['config_dump', 'edsz', 'ndsz'];
 
 /** The proxy's handler, with the debug types answered beside it, each time that they are asked for. */
 export function answeringDebugTypes(
@@ -90,8 +88,7 @@ function callerOf(pilot: PilotServer, { peer, identities }: XdsStream, { node }:
     if (pilot.options.debugForAll === true || isLoopback(host)) return undefined;
     throw new StreamError(grpcStatus.UNAUTHENTICATED, 'authentication required');
   }
-  const root = pilot.graph.untracked(() => pilot.world.meshConfig().rootNamespace);
-  return identity.namespace === root ? undefined : identity.namespace;
+  return namespaceOfCaller(pilot, identity);
 }
 
 function resourcesOf(
@@ -123,7 +120,7 @@ function pageOf(pilot: PilotServer, name: string, caller: Caller): DebugResource
     any: pageType,
     value: new TextEncoder().encode(body),
   });
-  if (caller !== undefined && !namespacePages.includes(pathname.slice('/debug/'.length)))
+  if (caller !== undefined && !isNamespacePage(pathname.slice('/debug/'.length)))
     throw new StreamError(
       grpcStatus.PERMISSION_DENIED,
       `the debug info is not available for an identity of namespace ${caller}`,
