@@ -242,6 +242,64 @@ test('apply: a control plane that does not take files over is told of (stopped),
   expect(readdirSync(join(folder, 'mesh'))).toEqual(['services.yaml']);
 });
 
+test('proxy-status: both dialects, SYNCED, STALE, ERROR, NOT SENT and IGNORED; wait counts delta proxies, too (B4.10)', async () => {
+  const loads = (
+    [
+      ['delta', 'delta-{n}'],
+      ['delta', 'lag-{n}', '--lagging', '100', '--ack-after', '60s'],
+      ['sotw', 'late-{n}', '--lagging', '100', '--ack-after', '60s'],
+      ['delta', 'nack-{n}', '--nacking', '100', '--nack-resource', '9080'],
+    ] as const
+  ).map(([dialect, name, ...args]) =>
+    spawn(
+      process.execPath,
+      [
+        ...[fairleadMain, 'x', 'load', '--address', `127.0.0.1:${ports[0]}`, '--proxies', '1'],
+        ...['--dialect', dialect, '--namespace', 'default', '--pod', name, '--duration', '60s', ...args],
+      ],
+      { stdio: 'ignore' },
+    ),
+  );
+  try {
+    clients[0]?.bare.send({ typeUrl: typeUrls.extensionConfig, resourceNames: ['nothing'] });
+    const table = await waitFor('all states', async () => {
+      const { out } = await fairlead(['ps', '-v', '1']);
+      return /^delta-0\..*(SYNCED.*){4}/m.test(out) &&
+        /^nack-0\..*ERROR/m.test(out) &&
+        /^la.*STALE/m.test(out)
+        ? out
+        : undefined;
+    });
+    const cells = (pod: string): readonly string[] =>
+      table
+        .split('\n')
+        .find((line) => line.startsWith(`${pod}.`))
+        ?.split(/ {3,}/)
+        .slice(2, 7)
+        .map((cell) => cell.replace(/ \(.*/, '')) ?? [];
+    // CDS, ECDS, EDS, LDS, RDS
+    expect(cells('quick-0')).toEqual(['SYNCED', 'NOT SENT', 'SYNCED', 'SYNCED', 'SYNCED']);
+    expect(cells('delta-0')).toEqual(['SYNCED', 'IGNORED', 'SYNCED', 'SYNCED', 'SYNCED']);
+    expect(cells('lag-0')).toEqual(['STALE', 'IGNORED', 'IGNORED', 'IGNORED', 'IGNORED']);
+    expect(cells('late-0')).toEqual(['STALE', 'IGNORED', 'IGNORED', 'IGNORED', 'IGNORED']);
+    expect(cells('nack-0')).toEqual(['SYNCED', 'IGNORED', 'SYNCED', 'SYNCED', 'ERROR']);
+    const { code, error } = await fairlead(
+      ['apply', '-f', '-', '--timeout', '2s'],
+      virtualService('timeout: 8s', 'ratings'),
+    );
+    expect(code).toBe(1);
+    expect(error).toMatch(/^ {2}refused {2}nack-0.default {2}RDS 9080: played: 9080 is refused$/m);
+    const delta = await fairlead(['wait', 'vs', 'ratings', '--proxy', 'delta-0.default']);
+    expect(delta.out).toMatch(/present on 1 out of 1 configurations across 1 sidecars\n$/);
+    // After the change nothing of it is left as STALE.
+    expect((await fairlead(['ps', '-v', '1'])).out).toMatch(/^delta-0\.(?!.*STALE)(.*SYNCED){4}/m);
+  } finally {
+    for (const load of loads) load.kill('SIGKILL');
+  }
+  await waitFor('their end', async () => !/^nack-0/m.test((await fairlead(['ps'])).out) || undefined);
+  await fairlead(['delete', 'vs', 'ratings']);
+});
+
 test('wait: words and exit codes of a command line that makes no sense', async () => {
   expect(await fairlead(['wait', 'not-service', 'foo.default'])).toMatchObject({
     code: 1,

@@ -197,13 +197,13 @@ function syncStatus(pilot: PilotServer, { node, stream }: ProxyConnection): Reco
   };
 }
 
+/** Types for which istiod has fields of their own; all are under `resources`. */
 const syncFields: Readonly<Record<string, string>> = {
   [typeUrls.cluster]: 'cluster',
   [typeUrls.listener]: 'listener',
   [typeUrls.route]: 'route',
   [typeUrls.endpoint]: 'endpoint',
-  [typeUrls.extensionConfig]: 'extension_config',
-  [typeUrls.nameTable]: 'name_table',
+  [typeUrls.extensionConfig]: 'extensionconfig',
 };
 
 /** As istiod showed it up to 1.6: for each service port its instances. */

@@ -214,6 +214,21 @@ describe('ProxyDistribution', () => {
     ]);
   });
 
+  test('stateAt: what waits for the answer to an earlier response is not sent yet', () => {
+    const mesh = new Mesh();
+    const proxy = mesh.connect();
+    const first = mesh.accept('VirtualService/default/r');
+    proxy.bench.set('RDS', 'r=2 -> a');
+    proxy.push();
+    const second = mesh.accept('VirtualService/default/r');
+    proxy.bench.set('RDS', 'r=3 -> a');
+    proxy.push();
+    expect([first, second].map((each) => proxy.says(each))).toEqual([
+      'lagging sent RDS r',
+      'lagging earlier RDS r',
+    ]);
+  });
+
   test('stateAt: revisions that were merged count together', () => {
     const mesh = new Mesh();
     const proxy = mesh.connect();

@@ -441,8 +441,9 @@ export class ProxyDistribution {
       return { typeUrl, name, reason: 'held', sinceMs: lookedMs, waitsFor: held.clusters };
     const flight = view.inFlight(typeUrl);
     if (flight !== undefined) {
-      // Of a removal nothing can be seen in the response: it is under way if the response is younger than the look.
-      const isIn = flight.names.includes(name) || (wanted === undefined && flight.atMs >= lookedMs);
+      // A response from before the change may hold the name, too; of a removal nothing can be seen in it.
+      const isLater = (this.#sentRevision.get(typeUrl) ?? 0) >= (open.at(-1)?.from ?? 0);
+      const isIn = isLater && (wanted === undefined || flight.names.includes(name));
       return { typeUrl, name, reason: isIn ? 'sent' : 'earlier', sinceMs: unansweredMs };
     }
     if (view.busy) return { typeUrl, name, reason: 'reading', sinceMs: lookedMs };
