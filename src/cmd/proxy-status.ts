@@ -22,6 +22,10 @@ interface Flags {
   readonly proxyAdminPort: number;
   readonly debugAddress: string;
   readonly xdsAddress?: string;
+  readonly certDir?: string;
+  readonly authority?: string;
+  readonly plaintext?: boolean;
+  readonly istioNamespace?: string;
 }
 
 export function command(): Command {
@@ -30,7 +34,10 @@ export function command(): Command {
     .description('Which proxy has acknowledged what; with POD: whether it runs what the control plane means.')
     .argument('[pod]', 'POD[.NAMESPACE] or deploy/NAME[.NAMESPACE]')
     .option('-n, --namespace <namespace>', 'only proxies of this namespace')
-    .option('-i, --istioNamespace <namespace>', 'namespace of the control plane (accepted, not needed)')
+    .option(
+      '-i, --istioNamespace <namespace>',
+      'namespace of the control plane: with --xds-address that of who asks',
+    )
     .option('-o, --output <format>', 'one of json, yaml, table', 'table')
     .option('-v, --verbosity <level>', '0: subscribed types; 1: a column for each type, with ages', '0')
     .option('--file <file>', "with POD: the proxy's config dump from a file; - is stdin")
@@ -40,7 +47,10 @@ export function command(): Command {
         .env('FAIRLEAD_DEBUG_ADDRESS')
         .default(defaultDebugAddress),
     )
-    .addOption(new Option('--xds-address <url>', 'the same as --debug-address').hideHelp())
+    .option('--xds-address <host:port>', 'ask on the xDS port of the control plane instead')
+    .option('--cert-dir <folder>', 'with --xds-address: cert-chain.pem, key.pem and root-cert.pem, for TLS')
+    .option('--authority <name>', 'with --cert-dir: the name in the certificate of the control plane')
+    .option('--plaintext', 'with --xds-address: no TLS (so without --cert-dir in any case)')
     .addOption(compatOption())
     .addHelpText(
       'after',
@@ -52,6 +62,7 @@ What proxies refused, with the line of YAML that it came from, is told on standa
 Examples:
   fairlead proxy-status
   fairlead ps -v 1 -n default
+  fairlead ps --xds-address 127.0.0.1:15010
   fairlead ps deploy/productpage-v1`,
     )
     .action(async (pod: string | undefined, flags: Flags) => {
@@ -91,10 +102,13 @@ async function comparisonOf(pod: string, flags: Flags): Promise<string> {
 }
 
 function controlPlaneOf(flags: Flags): ControlPlane {
-  const address = flags.xdsAddress ?? flags.debugAddress;
-  return new ControlPlane(
-    systemClock,
-    address,
-    flags.xdsAddress === undefined ? '--debug-address' : '--xds-address',
-  );
+  const { xdsAddress, certDir, authority, plaintext, istioNamespace } = flags;
+  if (xdsAddress === undefined) return new ControlPlane(systemClock, flags.debugAddress);
+  if (xdsAddress.startsWith('http://')) return new ControlPlane(systemClock, xdsAddress, '--xds-address');
+  return ControlPlane.overXds(systemClock, {
+    address: xdsAddress,
+    certDirectory: plaintext === true ? undefined : certDir,
+    authority,
+    namespace: istioNamespace,
+  });
 }

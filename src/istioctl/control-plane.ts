@@ -3,6 +3,8 @@ import type { Clock } from '../base/clock.ts';
 import { UserError } from '../base/user-error.ts';
 import type { HttpAnswer } from './http-get.ts';
 import { httpRequest } from './http-get.ts';
+import type { XdsPageOptions } from './xds-pages.ts';
+import { xdsPages } from './xds-pages.ts';
 
 export const defaultDebugAddress = 'http://127.0.0.1:15014';
 const timeoutMs = 5_000;
@@ -10,7 +12,7 @@ const timeoutMs = 5_000;
 export class ControlPlane {
   /** `http://host:port`, without a slash at its end. */
   readonly address: string;
-  readonly #clock: Clock;
+  #ask: (path: string) => Promise<HttpAnswer>;
   /** Name of the flag that moves the address, for messages. */
   readonly #flag: string;
 
@@ -22,15 +24,26 @@ export class ControlPlane {
         `${flag}: ${JSON.stringify(address)} is not an address such as ${defaultDebugAddress}`,
       );
     this.address = full.replace(/\/+$/, '');
-    this.#clock = clock;
+    this.#ask = (path) => httpRequest(clock, 'GET', this.address + path, timeoutMs);
     this.#flag = flag;
+  }
+
+  /** One that is asked over xDS, at an address without `http://`. Throws a UserError where it is none. */
+  static overXds(clock: Clock, options: XdsPageOptions): ControlPlane {
+    if (!/^(\[[^\]]+\]|[^:/\s]+):\d{1,5}$/.test(options.address))
+      throw new UserError(
+        `--xds-address: ${JSON.stringify(options.address)} is not an address such as 127.0.0.1:15010`,
+      );
+    const controlPlane = new ControlPlane(clock, options.address, '--xds-address');
+    controlPlane.#ask = xdsPages(clock, options);
+    return controlPlane;
   }
 
   /** The body of a debug page; a UserError where nobody answers or the answer is no 200. */
   async get(path: string): Promise<string> {
     let answer: HttpAnswer;
     try {
-      answer = await httpRequest(this.#clock, 'GET', this.address + path, timeoutMs);
+      answer = await this.#ask(path);
     } catch (error) {
       throw new UserError(
         `cannot reach the control plane at ${this.address}: ${reason(error)}; start it with "fairlead up DIR" or "fairlead pilot", or give ${this.#flag}`,

@@ -38,6 +38,7 @@ export const typeUrls: Readonly<Record<TypeName, string>> = {
   RDS: 'type.googleapis.com/envoy.config.route.v3.RouteConfiguration',
   ECDS: 'type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig',
   SDS: 'type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret',
+  NDS: 'type.googleapis.com/istio.networking.nds.v1.NameTable',
 };
 
 /** One entry of /debug/syncz: Istio's field names, and ours for what Istio's page leaves out. */

@@ -150,8 +150,8 @@ const allWell = [`${first} HEALTHY`, `${second} HEALTHY`];
 const secondUnwell = [`${first} HEALTHY`, `${second} UNHEALTHY`];
 
 test('HealthDiscovery: a client is told what services ask to have checked, and again when that changes (B5.10)', async () => {
-  const { pilot, put } = await start(entry('http:/healthz interval=1s timeout=200ms unhealthy=2'));
-  const checker = offer(pilot);
+  const mesh = await start(entry('http:/healthz interval=1s timeout=200ms unhealthy=2'));
+  const checker = offer(mesh.pilot);
   const specifier = await checker.response(0);
   expect(specifier.interval).toMatchObject({ seconds: 1n });
   expect(specifier.clusterHealthChecks).toMatchObject([
@@ -172,11 +172,11 @@ test('HealthDiscovery: a client is told what services ask to have checked, and a
       localityEndpoints: [{ locality: { region: 'r', zone: 'z' }, endpoints: [{}, {}] }],
     },
   ]);
-  put(entry('http:/healthz interval=1s timeout=200ms unhealthy=2', [first]));
+  mesh.put(entry('http:/healthz interval=1s timeout=200ms unhealthy=2', [first]));
   const changed = await checker.response(1);
   expect(changed.clusterHealthChecks[0]?.localityEndpoints[0]?.endpoints).toHaveLength(1);
   // One that cannot ask over HTTP is not told to.
-  const simple = offer(pilot, [Capability_Protocol.TCP]);
+  const simple = offer(mesh.pilot, [Capability_Protocol.TCP]);
   expect((await simple.response(0)).clusterHealthChecks).toEqual([]);
 });
 
