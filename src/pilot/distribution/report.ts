@@ -34,7 +34,7 @@ export function revisionList(pilot: PilotServer, limit: number): JsonObject {
   const { ledger } = pilot;
   const revisions = ledger.last(limit).map((revision): JsonObject => ({
     ...headOf(revision),
-    ...{ ...countsOf(revision, [...pilot.connections]) },
+    ...countsJson(revision, [...pilot.connections]),
   }));
   return { ...ledgerHead(pilot), revisions };
 }
@@ -62,7 +62,7 @@ export function revisionReport(
     ...head,
     accepted: true,
     ...(known === undefined ? { coalesced: true } : headOf(known)),
-    ...{ ...countsOf(revision, connections) },
+    ...countsJson(revision, connections),
     ...listsOf(pilot, revision, connections),
   };
 }
@@ -163,6 +163,10 @@ function countsOf(revision: Revision, connections: readonly ProxyConnection[]): 
     counts.present += state.state === 'acked' ? state.types : state.ackedTypes;
   }
   return counts;
+}
+
+function countsJson(revision: Revision, connections: readonly ProxyConnection[]): JsonObject {
+  return { ...countsOf(revision, connections) };
 }
 
 function listsOf(
