@@ -53,7 +53,7 @@ export interface ProxyNode {
   /** LOOPBACK gateways only: where they also listen (metadata FAIRLEAD_GATEWAY_BINDS). */
   readonly gatewayBinds?: readonly GatewayBind[];
   readonly adminPort: number;
-  /** Metadata GENERATOR: `grpc` is an application without a proxy, whose gRPC library speaks xDS; absent: a proxy. */
+  /** Metadata GENERATOR where it is `grpc`: an application without a proxy, whose gRPC library speaks xDS. Absent: a proxy. */
   readonly generator?: string;
   /** Names of Istio's own extensions (`istio.*`) that the proxy says it has; stock Envoy has none. */
   readonly istioExtensions?: readonly string[];

@@ -15,6 +15,11 @@ function parse(metadata: JsonObject, nodeId = id): ProxyNode {
 }
 
 describe('parseProxyNode', () => {
+  test('parseProxyNode: only generators with resources of their own count (B5.08)', () => {
+    expect(parse({ GENERATOR: 'grpc' }).generator).toBe('grpc');
+    for (const other of ['event', 'api', '']) expect(parse({ GENERATOR: other }).generator).toBeUndefined();
+  });
+
   test('parseProxyNode: what a gateway is told of its surroundings (B1.06, C7.02, C7.10)', () => {
     const gateway = (metadata: JsonObject): ReturnType<typeof parseProxyNode> =>
       parseProxyNode(create(NodeSchema, { id, metadata }));

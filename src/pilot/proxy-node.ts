@@ -8,6 +8,7 @@ import type { GatewayBind, InterceptionMode, ProxyNode, ProxyType } from '../mod
 import { readGatewayTopology } from '../model/gateway-topology.ts';
 import type { WrittenProxyHeaders } from '../model/proxy-headers.ts';
 import { readProxyHeaders } from '../model/proxy-headers.ts';
+import { grpcGenerator } from '../translate/grpc/names.ts';
 import { StreamError, grpcStatus } from '../xds/server/stream-error.ts';
 
 /** Throws StreamError INVALID_ARGUMENT that names what is malformed, and what would be accepted. */
@@ -49,7 +50,8 @@ export function parseProxyNode(node: Node): ProxyNode {
     ...(istioExtensions.length === 0 ? {} : { istioExtensions }),
     ...(networkView.length === 0 ? {} : { networkView }),
     ...(nodeName === '' ? {} : { nodeName }),
-    ...(generator === '' ? {} : { generator }),
+    // Others (istioctl's `event`) are given what every proxy is.
+    ...(generator === grpcGenerator ? { generator } : {}),
     ...(isTrue(text(metadata, 'DNS_CAPTURE')) ? { dnsCapture: true } : {}),
     ...ownConfigOf(metadata),
     ...(isTrue(text(metadata, 'UNPRIVILEGED_POD')) ? { unprivileged: true } : {}),
