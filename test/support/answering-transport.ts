@@ -9,6 +9,8 @@ import type { XdsTransport } from '../../src/xds/client/transport.ts';
 import type { PlayedStream } from './played-transport.ts';
 import { playDelta, playSotw } from './played-transport.ts';
 import type {
+  DeltaDiscoveryRequest,
+  DiscoveryRequest,
   DeltaDiscoveryRequestSchema,
   DeltaDiscoveryResponseSchema,
   DiscoveryRequestSchema,
@@ -23,10 +25,18 @@ interface Stored {
 type SotwStream = PlayedStream<typeof DiscoveryRequestSchema, typeof DiscoveryResponseSchema>;
 type DeltaStream = PlayedStream<typeof DeltaDiscoveryRequestSchema, typeof DeltaDiscoveryResponseSchema>;
 
+export interface HeardRequest {
+  /** Counted from 0, in the order of their opening. */
+  readonly stream: number;
+  readonly request: DiscoveryRequest | DeltaDiscoveryRequest;
+}
+
 export class AnsweringServer {
   /** What each stream that was opened asked for, as `delta Cluster` or `sotw ads`. */
   readonly opened: string[] = [];
   readonly errors: string[] = [];
+  /** What was asked for, in order, over all streams. */
+  readonly requests: HeardRequest[] = [];
   readonly #resources = new Map<string, Map<string, Stored>>();
   readonly #pushes = new Set<(typeUrl: string, name: string) => void>();
   #nonce = 0;
@@ -48,6 +58,13 @@ export class AnsweringServer {
     const held = this.#resources.get(typeUrl) ?? new Map<string, Stored>();
     this.#resources.set(typeUrl, held);
     held.set(name, { version, any: packAny(schema, create(schema, message)) });
+    for (const push of this.#pushes) push(typeUrl, name);
+  }
+
+  /** Holds it no more, and tells the streams that are open. */
+  remove(schema: DescMessage, name: string): void {
+    const typeUrl = typeUrlOf(schema);
+    this.#resources.get(typeUrl)?.delete(name);
     for (const push of this.#pushes) push(typeUrl, name);
   }
 
@@ -79,8 +96,9 @@ export class AnsweringServer {
         if (before === undefined || request.resourceNames.some((name) => !before.includes(name)))
           respond(stream, request.typeUrl);
       },
-      (stream, typeUrl) => {
-        if (asked.has(typeUrl)) respond(stream, typeUrl);
+      (stream, typeUrl, name) => {
+        const names = asked.get(typeUrl);
+        if (names?.length === 0 || names?.includes(name) === true) respond(stream, typeUrl);
       },
     );
   }
@@ -88,7 +106,12 @@ export class AnsweringServer {
   #delta(opened: string): XdsTransport {
     const played = playDelta();
     const asked = new Map<string, Set<string>>();
-    const respond = (stream: DeltaStream, typeUrl: string, names: readonly string[]): void =>
+    const respond = (
+      stream: DeltaStream,
+      typeUrl: string,
+      names: readonly string[],
+      removed: string[] = [],
+    ): void =>
       stream.respond({
         typeUrl,
         systemVersionInfo: 'system',
@@ -98,6 +121,7 @@ export class AnsweringServer {
           version,
           resource: any,
         })),
+        removedResources: removed,
       });
     return this.#watch(
       opened,
@@ -109,19 +133,24 @@ export class AnsweringServer {
         for (const name of request.resourceNamesSubscribe) names.add(name);
         for (const name of request.resourceNamesUnsubscribe) names.delete(name);
         if (request.errorDetail !== undefined) this.errors.push(request.errorDetail.message);
-        const found = this.#held(request.typeUrl, request.resourceNamesSubscribe);
-        if (found.length > 0 && (first || request.resourceNamesSubscribe.length > 0))
-          respond(stream, request.typeUrl, request.resourceNamesSubscribe);
+        if (!first && request.resourceNamesSubscribe.length === 0) return;
+        // What the client has of another stream is not sent again.
+        const found = this.#held(request.typeUrl, request.resourceNamesSubscribe)
+          .filter(([name, { version }]) => request.initialResourceVersions[name] !== version)
+          .map(([name]) => name);
+        if (found.length > 0) respond(stream, request.typeUrl, found);
       },
       (stream, typeUrl, name) => {
         const names = asked.get(typeUrl);
-        if (names !== undefined && (names.size === 0 || names.has(name))) respond(stream, typeUrl, [name]);
+        if (names === undefined || (names.size > 0 && !names.has(name))) return;
+        if (this.#resources.get(typeUrl)?.has(name) === true) respond(stream, typeUrl, [name]);
+        else respond(stream, typeUrl, [name], [name]);
       },
     );
   }
 
   /** Answers what is sent on each stream of a played transport, after the client has sent it. */
-  #watch<Stream extends { readonly sent: unknown[] }>(
+  #watch<Stream extends { readonly sent: (DiscoveryRequest | DeltaDiscoveryRequest)[] }>(
     opened: string,
     played: { readonly transport: XdsTransport; readonly streams: Stream[] },
     onRequest: (stream: Stream, request: Stream['sent'][number]) => void,
@@ -129,7 +158,7 @@ export class AnsweringServer {
   ): XdsTransport {
     return {
       open: (handlers) => {
-        this.opened.push(opened);
+        const index = this.opened.push(opened) - 1;
         const inner = played.transport.open(handlers);
         const stream = played.streams.at(-1)!;
         const push = (typeUrl: string, name: string): void => onSet(stream, typeUrl, name);
@@ -140,6 +169,7 @@ export class AnsweringServer {
           send: (bytes) => {
             inner.send(bytes);
             const request = stream.sent.at(-1)!;
+            this.requests.push({ stream: index, request });
             setImmediate(() => {
               if (!closed) onRequest(stream, request);
             });

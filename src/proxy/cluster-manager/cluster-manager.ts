@@ -147,6 +147,11 @@ export class ClusterManager implements ClusterLookup, ResourceConsumer {
       eds.resume();
     }
     if (counts.applied > 0 || counts.removed > 0) this.#versionInfo = versionInfo;
+    const scope = this.#options.stats.scope('cluster_manager').scope('cds');
+    // Envoy counts what brought something new and nothing bad.
+    const reloads = counts.applied > 0 && errors.length === 0 ? 1 : 0;
+    scope.counter('config_reload').add(reloads);
+    if (reloads > 0) scope.gauge('config_reload_time_ms').set(this.#options.clock.now());
     this.#countClusters();
     logger.info(
       `cds: ${resources.length} clusters, ${counts.applied} added or changed, ${counts.removed} removed, ${errors.length} rejected`,

@@ -12,8 +12,6 @@ export interface WholeType {
   readonly typeUrl: string;
   readonly consumer: ResourceConsumer;
   readonly stats: StatsScope;
-  /** `config_reload` and its time: of the two types Envoy counts them for clusters alone. */
-  readonly countsReloads: boolean;
   /** Called once: after the first answer, good or bad, or when that takes too long. */
   readonly onFirst: () => void;
 }
@@ -25,11 +23,9 @@ export interface WholeTypeContext {
 }
 
 export function subscribeWhole(source: ConfigSource, whole: WholeType, context: WholeTypeContext): void {
-  const { typeUrl, consumer, stats: scope, countsReloads, onFirst } = whole;
+  const { typeUrl, consumer, stats: scope, onFirst } = whole;
   const { clock, logger, factory } = context;
   const stats = new SubscriptionStats(scope, source, clock);
-  const reloads = countsReloads ? scope.counter('config_reload') : undefined;
-  const reloadTime = countsReloads ? scope.gauge('config_reload_time_ms') : undefined;
   let timer: Timer | undefined;
   let first = true;
   const answered = (): void => {
@@ -47,13 +43,8 @@ export function subscribeWhole(source: ConfigSource, whole: WholeType, context: 
     });
   }
   const applied = (errors: readonly string[], version: string, startedMs: number): readonly string[] => {
-    if (errors.length === 0) {
-      stats.succeeded(version, startedMs);
-      reloads?.inc();
-      reloadTime?.set(clock.now());
-    } else {
-      stats.rejected(startedMs);
-    }
+    if (errors.length === 0) stats.succeeded(version, startedMs);
+    else stats.rejected(startedMs);
     answered();
     return errors;
   };

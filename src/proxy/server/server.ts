@@ -239,7 +239,6 @@ export class ProxyServer {
       typeUrl: typeUrlOf(ClusterSchema),
       consumer: this.clusters,
       stats: stats.scope('cluster_manager').scope('cds'),
-      countsReloads: true,
       onFirst: clustersReady,
     });
     this.eds.start(this.#subscriptions);
@@ -256,7 +255,6 @@ export class ProxyServer {
       typeUrl: typeUrlOf(ListenerSchema),
       consumer: this.listeners,
       stats: this.stats.scope('listener_manager').scope('lds'),
-      countsReloads: false,
       onFirst: () => this.listeners.whenWarm(() => this.#startWorkers()),
     });
     this.routes.start(this.#subscriptions);
