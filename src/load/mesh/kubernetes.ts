@@ -72,10 +72,18 @@ interface PlannedPod {
   readonly zone: string;
 }
 
+function podCount(service: number, { services, pods }: MeshOptions): number {
+  return Math.floor(pods / services) + (service < pods % services ? 1 : 0);
+}
+
+/** Pods are of two versions by turns. */
+function versionsOf(service: number, options: MeshOptions): readonly string[] {
+  return ['v1', 'v2'].slice(0, podCount(service, options));
+}
+
 function podsOf(service: number, options: MeshOptions, random: Random): readonly PlannedPod[] {
-  const { services, pods } = options;
-  const count = Math.floor(pods / services) + (service < pods % services ? 1 : 0);
-  return upTo(count).map((index) => ({
+  const { services } = options;
+  return upTo(podCount(service, options)).map((index) => ({
     name: `svc-${service}-${index}`,
     ip: addressIn(10, service + index * services),
     version: index % 2 === 0 ? 'v1' : 'v2',
@@ -127,8 +135,11 @@ ${endpoints.join('\n')}`;
 function routesYaml(service: number, options: MeshOptions, random: Random): string {
   const namespace = namespaceOf(service, options);
   const host = `svc-${service}.${namespace}.svc.cluster.local`;
+  const versions = versionsOf(service, options);
   const shares = (): string => {
     const weight = 50 + Math.floor(random() * 50);
+    // A subset that selects no pod would be an error of the mesh.
+    if (versions.length < 2) return `        - { destination: { host: ${host} } }`;
     return `        - { destination: { host: ${host}, subset: v1 }, weight: ${weight} }
         - { destination: { host: ${host}, subset: v2 }, weight: ${100 - weight} }`;
   };
@@ -140,6 +151,11 @@ function routesYaml(service: number, options: MeshOptions, random: Random): stri
       route:
 ${shares()}`;
   });
+  const subsets =
+    versions.length === 0
+      ? ''
+      : `  subsets:
+${versions.map((version) => `    - { name: ${version}, labels: { version: ${version} } }`).join('\n')}`;
   const exposed =
     options.gateways === 0
       ? ''
@@ -161,9 +177,7 @@ spec:
   host: ${host}
   trafficPolicy:
     connectionPool: { http: { http2MaxRequests: ${100 + Math.floor(random() * 900)} } }
-  subsets:
-    - { name: v1, labels: { version: v1 } }
-    - { name: v2, labels: { version: v2 } }`,
+${subsets}`,
   ]);
 }
 
