@@ -124,9 +124,9 @@ async function ask(host = 'web'): Promise<number> {
 /** Asks without a pause until told to stop; resolves to how often which status came. */
 function load(): () => Promise<Record<string, number>> {
   const statuses: Record<string, number> = {};
-  let goesOn = true;
+  const stop = new AbortController();
   const loop = async (): Promise<void> => {
-    while (goesOn) {
+    while (!stop.signal.aborted) {
       // oxlint-disable-next-line no-await-in-loop -- one request after the other
       const status = await ask().catch(String);
       statuses[status] = (statuses[status] ?? 0) + 1;
@@ -134,7 +134,7 @@ function load(): () => Promise<Record<string, number>> {
   };
   const loops = [loop(), loop()];
   return async () => {
-    goesOn = false;
+    stop.abort();
     await Promise.all(loops);
     return statuses;
   };
@@ -144,11 +144,11 @@ function load(): () => Promise<Record<string, number>> {
 function watch(pilot: Pilot): string[] {
   const sent: string[] = [];
   for (const { stream } of pilot.connections) {
-    const { send } = stream;
+    const send = stream.send.bind(stream);
     const spied: XdsStream['send'] = (response) => {
       const { typeUrl, resources, removed } = response;
       sent.push(`${typeUrl.slice(typeUrl.lastIndexOf('.') + 1)} +${resources.length} -${removed.length}`);
-      return send.call(stream, response);
+      return send(response);
     };
     Object.assign(stream, { send: spied });
   }
@@ -259,13 +259,13 @@ describe('stock Envoy', () => {
     async () => {
       const { store, pilot, envoy: proxy } = await begin('delta');
       for (const { stream } of pilot.connections) {
-        const { send } = stream;
+        const send = stream.send.bind(stream);
         const cut: XdsStream['send'] = (response) => {
           if (response.typeUrl.endsWith('.ClusterLoadAssignment')) {
             stream.end(14, 'cut by the test');
             return 'never sent';
           }
-          return send.call(stream, response);
+          return send(response);
         };
         Object.assign(stream, { send: cut });
       }
