@@ -3,6 +3,7 @@
 import type { Derived, Graph } from '../collections/index.ts';
 import type { Config, DestinationRuleConfig, VirtualServiceConfig } from '../config/config.ts';
 import type { MeshConfig } from '../config/mesh-config.ts';
+import { isGatewayApiRoute } from '../model/gateway-origin.ts';
 import type { Hostname } from '../model/hostname.ts';
 import { resolveHost } from '../model/hostname.ts';
 import type { Service } from '../model/service.ts';
@@ -77,6 +78,8 @@ export function namespacesApart(options: NamespacesApartOptions): Derived<string
       for (const config of options.virtualServices()) {
         for (const each of exported(config, defaultVirtualServiceExportTo)) found.add(each);
         for (const each of sourceNamespaces(config)) found.add(each);
+        // Clients of its own namespace prefer it to others.
+        if (isGatewayApiRoute(config)) found.add(config.namespace);
       }
       return found;
     },

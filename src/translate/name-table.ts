@@ -9,7 +9,9 @@ import type { Endpoint, Service } from '../model/service.ts';
 import { listenerServices } from './egress-listeners.ts';
 import { addressesFor } from './listener/outbound-places.ts';
 import type { ProxyScope, ResourceKind } from './resource.ts';
+import { kindOfParts } from './resource.ts';
 import { egressListeners } from './scope.ts';
+import { outboundListenerScope } from './views.ts';
 import type { World } from './world.ts';
 
 /** One host of the table. */
@@ -33,24 +35,33 @@ const tableName = '';
  * one those of its Pods, each of which also has a name of its own. Wildcard hosts stay as they are.
  * Source: Istio `BuildNameTable`.
  */
-export const nameTables: ResourceKind<NameTableInput, typeof NameTableSchema> = {
-  schema: NameTableSchema,
-  shortName: 'NDS',
-  names: () => [tableName],
-  input(world, scope, name) {
-    if (name !== tableName) return undefined;
-    const table = new Map<string, NameEntry>();
-    for (const listener of egressListeners(world, scope))
-      for (const service of listenerServices(world, listener)) addService(table, world, scope, service);
-    return { hosts: Object.fromEntries([...table].sort(([a], [b]) => (a < b ? -1 : 1))) };
+export const nameTables: ResourceKind<NameTableInput, typeof NameTableSchema> = kindOfParts(
+  {
+    schema: NameTableSchema,
+    shortName: 'NDS',
+    build({ hosts }: NameTableInput) {
+      const table: Record<string, MessageInitShape<typeof NameTable_NameInfoSchema>> = {};
+      for (const [host, { addresses, registry, shortName, namespace }] of Object.entries(hosts))
+        table[host] = { ips: [...addresses], registry, shortname: shortName, namespace };
+      return { name: tableName, message: create(NameTableSchema, { table }), provenance: [] };
+    },
   },
-  build({ hosts }) {
-    const table: Record<string, MessageInitShape<typeof NameTable_NameInfoSchema>> = {};
-    for (const [host, { addresses, registry, shortName, namespace }] of Object.entries(hosts))
-      table[host] = { ips: [...addresses], registry, shortname: shortName, namespace };
-    return { name: tableName, message: create(NameTableSchema, { table }), provenance: [] };
-  },
-};
+  [
+    {
+      name: '',
+      viewOf: outboundListenerScope,
+      names: () => [tableName],
+      input: (world, view, name) => (name === tableName ? { hosts: hostsOf(world, view) } : undefined),
+    },
+  ],
+);
+
+function hostsOf(world: World, scope: ProxyScope): NameTableInput['hosts'] {
+  const table = new Map<string, NameEntry>();
+  for (const listener of egressListeners(world, scope))
+    for (const service of listenerServices(world, listener)) addService(table, world, scope, service);
+  return Object.fromEntries([...table].sort(([a], [b]) => (a < b ? -1 : 1)));
+}
 
 function addService(table: Map<string, NameEntry>, world: World, scope: ProxyScope, service: Service): void {
   const { hostname, registry, resolution } = service;

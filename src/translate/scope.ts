@@ -130,10 +130,15 @@ export function visibleService(world: World, scope: ProxyScope, hostname: Hostna
   );
 }
 
-/** Hostnames of the visible aliases (ExternalName Services) that end at this service, sorted. */
+/** The hostnames of the aliases that end at a service, sorted. */
 export function aliasesOf(world: World, scope: ProxyScope, hostname: Hostname): readonly Hostname[] {
+  return aliasesByTarget(world, scope).get(hostname) ?? [];
+}
+
+/** By service: the hostnames of the visible aliases (ExternalName Services) that end at it, sorted. */
+export function aliasesByTarget(world: World, scope: ProxyScope): ReadonlyMap<Hostname, readonly Hostname[]> {
   const listeners = egressListeners(world, scope);
-  const aliases = world.derive(`aliases/${keyOf(listeners)}`, () => {
+  return world.derive(`aliases/${keyOf(listeners)}`, () => {
     const targets = new Map<Hostname, Hostname>();
     for (const { resolution, aliasOf, hostname: name } of servicesThrough(world, listeners)) {
       if (resolution === 'alias' && aliasOf !== undefined) targets.set(name, aliasOf);
@@ -145,7 +150,6 @@ export function aliasesOf(world: World, scope: ProxyScope, hostname: Hostname): 
     }
     return byTarget;
   });
-  return aliases.get(hostname) ?? [];
 }
 
 function servicesThrough(world: World, listeners: readonly EgressListener[]): readonly Service[] {

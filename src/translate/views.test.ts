@@ -79,6 +79,16 @@ spec: {hosts: [b], exportTo: ["."], tcp: [{match: [{port: 9000}], route: [{desti
 kind: VirtualService
 metadata: {name: http, namespace: one}
 spec: {hosts: [a], http: [{match: [{sourceNamespace: two}], timeout: 3s, route: [{destination: {host: a}}]}, {route: [{destination: {host: a}}]}]}`,
+  httpRoute('one', 'other.one', 'a', 'one', 4),
+  httpRoute('two', 'a-of-one', 'a', 'one', 5),
+  `apiVersion: gateway.networking.k8s.io/v1alpha2
+kind: TCPRoute
+metadata: {name: tcp, namespace: two}
+spec: {parentRefs: [{group: "", kind: Service, name: a, namespace: one, port: 9000}], rules: [{backendRefs: [{name: b, port: 9000}]}]}`,
+  `apiVersion: v1
+kind: Service
+metadata: {name: alias, namespace: one}
+spec: {type: ExternalName, externalName: b.two.svc.cluster.local, ports: [{name: http, port: 80}]}`,
   // Sidecars: of the mesh, of a namespace, of chosen workloads.
   `apiVersion: networking.istio.io/v1
 kind: Sidecar
@@ -142,6 +152,13 @@ metadata: {name: ${name}, namespace: ${namespace}}
 spec: {host: "${host}", ${part}trafficPolicy: {connectionPool: {tcp: {maxConnections: ${connections}}}}, subsets: [{name: s${connections}, labels: {version: v1}}]}`;
 }
 
+function httpRoute(namespace: string, name: string, service: string, owner: string, seconds: number): string {
+  return `apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {name: ${name}, namespace: ${namespace}}
+spec: {parentRefs: [{group: "", kind: Service, name: ${service}, namespace: ${owner}, port: 80}], rules: [{timeouts: {request: ${seconds}s}, backendRefs: [{name: ${service}, namespace: ${owner}, port: 80}]}]}`;
+}
+
 function stream(namespace: string, name: string, match: string): string {
   return `apiVersion: networking.istio.io/v1
 kind: VirtualService
@@ -203,18 +220,34 @@ function given(world: World, part: ReturnType<typeof partsOf>[number], scope: Pr
   return part.names(world, scope).map((name) => [name, part.input(world, scope, name)]);
 }
 
+/** The same mesh, in which no client counts as another's. */
+function eachApart(world: World): World {
+  return new Proxy(world, {
+    get(target, name) {
+      if (name === 'isNamespaceApart') return () => true;
+      const value: unknown = Reflect.get(target, name, target);
+      return typeof value === 'function' ? (value.bind(target) as unknown) : value;
+    },
+  });
+}
+
 function check(chosen: readonly number[]): void {
-  const world = worldOf([0, ...chosen].flatMap((index) => configs[index] ?? []));
-  for (const node of [...nodes, ...odd]) {
+  const objects = [0, ...chosen].flatMap((index) => configs[index] ?? []);
+  const world = worldOf(objects);
+  const apart = eachApart(worldOf(objects));
+  const scopes = new Map([...nodes, ...odd].map((node) => [proxyScope(world, node).key, node]));
+  for (const node of scopes.values()) {
     const scope = proxyScope(world, node);
+    const whole = proxyScope(apart, node);
     for (const kind of kinds)
       for (const part of partsOf(kind)) {
         const view = part.viewOf(world, scope);
-        if (view === undefined || view === scope) continue;
+        if (view === undefined) continue;
         const byView = given(world, part, view);
-        const byScope = given(world, part, scope);
+        const byScope = given(apart, part, whole);
         // Far quicker than expect, which then says what differs.
-        if (!isDeepStrictEqual(byView, byScope)) expect(byView, chosen.join()).toEqual(byScope);
+        if (!isDeepStrictEqual(byView, byScope))
+          expect(byView, `${chosen.join()} ${node.podName}`).toEqual(byScope);
         expect(part.viewOf(world, view)?.key).toBe(view.key);
       }
   }
@@ -222,16 +255,11 @@ function check(chosen: readonly number[]): void {
 
 const indexes = [...configs.keys()].slice(1);
 
-test('viewOf: what hangs on a view is what the whole scope would give, whatever two objects tell proxies apart', () => {
-  // All pairs: in a larger mesh one object often makes another's difference good.
-  for (const first of indexes) for (const second of indexes) if (first < second) check([first, second]);
-});
-
-test('viewOf: what hangs on a view is what the whole scope would give, in any mesh', () => {
-  fc.assert(
-    fc.property(fc.subarray(indexes), (chosen) => check(chosen)),
-    { numRuns: 40 },
-  );
+test('viewOf: what hangs on a view is what the whole scope would give', () => {
+  // Few objects above all: in a larger mesh one often makes another's difference good.
+  const few = fc.subarray(indexes, { minLength: 1, maxLength: 2 });
+  fc.assert(fc.property(few, check), { numRuns: 60, examples: [[[3, 4]]] });
+  fc.assert(fc.property(fc.subarray(indexes), check), { numRuns: 10 });
 });
 
 test('viewOf: workloads of all namespaces share what they call, where nothing tells them apart', () => {

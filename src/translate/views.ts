@@ -65,6 +65,15 @@ export function outboundScope(world: World, scope: ProxyScope): ProxyScope {
   });
 }
 
+/** As outboundScope, of no namespace where clients of its own see what those of any would: for all but their names. */
+export function commonOutboundScope(world: World, scope: ProxyScope): ProxyScope {
+  if (scope.node.type === 'router') return scope;
+  return world.derive(`common-outbound-scope/${scope.key}`, () => {
+    const node = inCommonNamespace(world, scope);
+    return node === scope.node ? scope : outboundScope(world, scopeOf(node));
+  });
+}
+
 const nowhere: ProxyNode['locality'] = { region: '', zone: '', subzone: '' };
 
 /** Of no namespace, where clients of its own see what those of any would. */

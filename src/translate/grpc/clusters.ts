@@ -23,7 +23,10 @@ import { clusterEndpoints } from '../endpoint/cluster-endpoints.ts';
 import { loadAssignment } from '../endpoint/load-assignment.ts';
 import type { LayeredPolicy } from '../layered-policy.ts';
 import { durationOf, pack } from '../proto-values.ts';
-import type { Provenance, ResourceKind } from '../resource.ts';
+import type { Built, Provenance, ProxyScope, ResourceKind } from '../resource.ts';
+import { kindOfParts } from '../resource.ts';
+import { destinationScope } from '../views.ts';
+import type { World } from '../world.ts';
 import { grpcGenerator } from './names.ts';
 import { clientSocket } from './tls.ts';
 
@@ -49,49 +52,56 @@ export interface GrpcClusterInput {
  * Source: Istio `grpcgen.BuildClusters`.
  */
 export const grpcClusters: ResourceKind<GrpcClusterInput, typeof ClusterSchema> = {
-  schema: ClusterSchema,
-  shortName: 'CDS',
+  ...kindOfParts({ schema: ClusterSchema, shortName: 'CDS', build: buildGrpcCluster }, [
+    {
+      name: '',
+      viewOf: destinationScope,
+      names: (world, view) => [...outboundClusterNames(world, view)].sort(),
+      input: grpcClusterInput,
+    },
+  ]),
   generator: grpcGenerator,
-  names: (world, scope) => [...outboundClusterNames(world, scope)].sort(),
-  input(world, scope, name) {
-    const target = outboundTarget(world, scope, name);
-    if (target === undefined) return { name, origins: {} };
-    const { policy, service, discovery } = target;
-    const isDns = discovery === 'STRICT_DNS' || discovery === 'LOGICAL_DNS';
-    const endpoints = isDns ? clusterEndpoints(world, scope, target) : [];
-    // gRPC resolves one name a cluster (gRFC A37).
-    const [only] = endpoints.length === 1 ? endpoints : [];
-    const { loadBalancer, outlierDetection, connectionPool } = policy.policy;
-    const maxRequests = connectionPool?.http?.http2MaxRequests ?? 0;
-    const security = upstreamSecurity(world, scope, target);
-    const isAsked = policy.policy.tls?.mode === 'ISTIO_MUTUAL' && scope.node.workloadCertificates;
-    return {
-      name,
-      ...(only === undefined ? {} : { dnsEndpoint: only }),
-      ...(loadBalancer === undefined ? {} : { loadBalancer }),
-      ...(maxRequests > 0 ? { maxRequests } : {}),
-      ...(outlierDetection === undefined ? {} : { outlierDetection }),
-      ...(security?.kind === 'mutual-tls' && isAsked ? { subjectAltNames: security.subjectAltNames } : {}),
-      serviceOrigin: service.origin,
-      origins: policy.origins,
-    };
-  },
-  build(input) {
-    const { name, subjectAltNames } = input;
-    const outlier = outlierDetectionOf(input.outlierDetection);
-    const breakers = circuitBreakersOf(input.maxRequests);
-    const message = create(ClusterSchema, {
-      name,
-      altStatName: `${name};`,
-      ...discoveryOf(input),
-      ...balancingOf(input.loadBalancer),
-      ...(breakers === undefined ? {} : { circuitBreakers: breakers }),
-      ...(outlier === undefined ? {} : { outlierDetection: outlier }),
-      ...(subjectAltNames === undefined ? {} : { transportSocket: clientSocket(subjectAltNames) }),
-    });
-    return { name, message, provenance: provenanceOf(input) };
-  },
 };
+
+function grpcClusterInput(world: World, scope: ProxyScope, name: string): GrpcClusterInput {
+  const target = outboundTarget(world, scope, name);
+  if (target === undefined) return { name, origins: {} };
+  const { policy, service, discovery } = target;
+  const isDns = discovery === 'STRICT_DNS' || discovery === 'LOGICAL_DNS';
+  const endpoints = isDns ? clusterEndpoints(world, scope, target) : [];
+  // gRPC resolves one name a cluster (gRFC A37).
+  const [only] = endpoints.length === 1 ? endpoints : [];
+  const { loadBalancer, outlierDetection, connectionPool } = policy.policy;
+  const maxRequests = connectionPool?.http?.http2MaxRequests ?? 0;
+  const security = upstreamSecurity(world, scope, target);
+  const isAsked = policy.policy.tls?.mode === 'ISTIO_MUTUAL' && scope.node.workloadCertificates;
+  return {
+    name,
+    ...(only === undefined ? {} : { dnsEndpoint: only }),
+    ...(loadBalancer === undefined ? {} : { loadBalancer }),
+    ...(maxRequests > 0 ? { maxRequests } : {}),
+    ...(outlierDetection === undefined ? {} : { outlierDetection }),
+    ...(security?.kind === 'mutual-tls' && isAsked ? { subjectAltNames: security.subjectAltNames } : {}),
+    serviceOrigin: service.origin,
+    origins: policy.origins,
+  };
+}
+
+function buildGrpcCluster(input: GrpcClusterInput): Built<typeof ClusterSchema> {
+  const { name, subjectAltNames } = input;
+  const outlier = outlierDetectionOf(input.outlierDetection);
+  const breakers = circuitBreakersOf(input.maxRequests);
+  const message = create(ClusterSchema, {
+    name,
+    altStatName: `${name};`,
+    ...discoveryOf(input),
+    ...balancingOf(input.loadBalancer),
+    ...(breakers === undefined ? {} : { circuitBreakers: breakers }),
+    ...(outlier === undefined ? {} : { outlierDetection: outlier }),
+    ...(subjectAltNames === undefined ? {} : { transportSocket: clientSocket(subjectAltNames) }),
+  });
+  return { name, message, provenance: provenanceOf(input) };
+}
 
 function discoveryOf({ name, dnsEndpoint }: GrpcClusterInput): ClusterInit {
   if (dnsEndpoint !== undefined)

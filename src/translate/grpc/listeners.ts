@@ -10,10 +10,12 @@ import { serviceTargets } from '../inbound-targets.ts';
 import { addressesFor } from '../listener/outbound-places.ts';
 import { mutualTlsMode } from '../mtls/mutual-tls-mode.ts';
 import { pack } from '../proto-values.ts';
-import type { ProxyScope, ResourceKind } from '../resource.ts';
+import type { Built, ProxyScope, ResourceKind } from '../resource.ts';
+import { kindOfParts } from '../resource.ts';
 import { hostAndPort } from '../route/domains.ts';
 import { faultFilterName } from '../route/filters.ts';
 import { visibleServices } from '../scope.ts';
+import { routeScope } from '../views.ts';
 import type { World } from '../world.ts';
 import { dialled, grpcGenerator, serverAddress } from './names.ts';
 import { grpcRouteName } from './routes.ts';
@@ -34,35 +36,39 @@ export interface GrpcListenerInput {
  * Source: Istio `grpcgen.BuildListeners`.
  */
 export const grpcListeners: ResourceKind<GrpcListenerInput, typeof ListenerSchema> = {
-  schema: ListenerSchema,
-  shortName: 'LDS',
+  ...kindOfParts({ schema: ListenerSchema, shortName: 'LDS', build: buildGrpcListener }, [
+    // What a server listens on is its own; what clients dial they share.
+    { name: 'in', viewOf: (_world, scope) => scope, names: () => [], input: serverInput },
+    { name: 'out', viewOf: routeScope, names: dialledNames, input: clientInput },
+  ]),
   generator: grpcGenerator,
-  names(world, scope) {
-    const names = visibleServices(world, scope).flatMap(({ hostname, ports }) =>
-      ports
-        .filter(({ protocol }) => protocol !== 'UDP')
-        .map(({ servicePort }) => hostAndPort(hostname, servicePort)),
-    );
-    return [...new Set(names)].sort();
-  },
-  input: (world, scope, name) => serverInput(world, scope, name) ?? clientInput(world, scope, name),
-  build(input) {
-    const { name, address, port, of, origin } = input;
-    const message = create(ListenerSchema, {
-      name,
-      address: {
-        address: {
-          case: 'socketAddress',
-          value: { address, portSpecifier: { case: 'portValue', value: port } },
-        },
-      },
-      ...('routeName' in of
-        ? { apiListener: { apiListener: clientManager(of.routeName) } }
-        : { filterChains: [serverChain(of.isMutualTls)] }),
-    });
-    return { name, message, provenance: [{ at: '', origin }] };
-  },
 };
+
+function dialledNames(world: World, scope: ProxyScope): readonly string[] {
+  const names = visibleServices(world, scope).flatMap(({ hostname, ports }) =>
+    ports
+      .filter(({ protocol }) => protocol !== 'UDP')
+      .map(({ servicePort }) => hostAndPort(hostname, servicePort)),
+  );
+  return [...new Set(names)].sort();
+}
+
+function buildGrpcListener(input: GrpcListenerInput): Built<typeof ListenerSchema> {
+  const { name, address, port, of, origin } = input;
+  const message = create(ListenerSchema, {
+    name,
+    address: {
+      address: {
+        case: 'socketAddress',
+        value: { address, portSpecifier: { case: 'portValue', value: port } },
+      },
+    },
+    ...('routeName' in of
+      ? { apiListener: { apiListener: clientManager(of.routeName) } }
+      : { filterChains: [serverChain(of.isMutualTls)] }),
+  });
+  return { name, message, provenance: [{ at: '', origin }] };
+}
 
 function clientInput(world: World, scope: ProxyScope, name: string): GrpcListenerInput | undefined {
   const found = dialled(world, scope, name);

@@ -7,14 +7,15 @@ import { blackHoleCluster, formatClusterName, parseClusterName } from '../../mod
 import type { Hostname } from '../../model/hostname.ts';
 import { hostnameCovers } from '../../model/hostname.ts';
 import { egressListenerForRoutes } from '../egress-listeners.ts';
-import type { Provenance, ProxyScope, ResourceKind } from '../resource.ts';
+import type { Built, Provenance, ProxyScope, ResourceKind } from '../resource.ts';
+import { kindOfParts } from '../resource.ts';
 import { buildRoute, routeOrigins } from '../route/build-route.ts';
 import { bracketed, hostAndPort } from '../route/domains.ts';
 import { faultFilterName } from '../route/filters.ts';
 import type { VirtualHostInput } from '../route/route-input.ts';
 import { buildVirtualHosts } from '../route/sidecar-virtual-hosts.ts';
 import { egressListeners, visibleServices } from '../scope.ts';
-import { outboundScope } from '../views.ts';
+import { outboundScope, routeScope } from '../views.ts';
 import type { World } from '../world.ts';
 import { grpcGenerator } from './names.ts';
 
@@ -29,46 +30,53 @@ export interface GrpcRoutesInput {
  * Source: Istio `grpcgen.BuildHTTPRoutes`.
  */
 export const grpcRoutes: ResourceKind<GrpcRoutesInput, typeof RouteConfigurationSchema> = {
-  schema: RouteConfigurationSchema,
-  shortName: 'RDS',
+  ...kindOfParts({ schema: RouteConfigurationSchema, shortName: 'RDS', build: buildGrpcRoutes }, [
+    { name: '', viewOf: routeScope, names: grpcRouteNames, input: grpcRoutesInput },
+  ]),
   generator: grpcGenerator,
-  names(world, scope) {
-    const names = visibleServices(world, scope).flatMap(({ hostname, ports }) =>
-      ports
-        .filter(({ protocol }) => protocol !== 'UDP')
-        .map(({ servicePort }) => grpcRouteName(hostname, servicePort)),
-    );
-    return [...new Set(names)].sort();
-  },
-  input(world, scope, name) {
-    const parsed = parseClusterName(name);
-    if (parsed?.direction !== 'outbound' || parsed.subset !== '') return { name, virtualHosts: [] };
-    const { hostname, servicePort } = parsed;
-    const virtualHosts = virtualHostsOfPort(world, scope, servicePort).filter((host) =>
-      isFor(host, hostname, servicePort),
-    );
-    return { name, virtualHosts };
-  },
-  build({ name, virtualHosts: inputs }) {
-    const provenance: Provenance[] = [];
-    const virtualHosts = inputs.map((host, index) => {
-      const at = `virtualHosts[${index}]`;
-      if (host.origin !== undefined) provenance.push({ at, origin: host.origin });
-      const routes: Route[] = [];
-      for (const input of host.routes) {
-        const route = grpcRoute(buildRoute(input));
-        if (route === undefined) continue;
-        for (const part of routeOrigins(input)) {
-          const routeAt = `${at}.routes[${routes.length}]`;
-          provenance.push({ at: part.at === '' ? routeAt : `${routeAt}.${part.at}`, origin: part.origin });
-        }
-        routes.push(route);
-      }
-      return create(VirtualHostSchema, { name: host.name, domains: [...host.domains], routes });
-    });
-    return { name, message: create(RouteConfigurationSchema, { name, virtualHosts }), provenance };
-  },
 };
+
+function grpcRouteNames(world: World, scope: ProxyScope): readonly string[] {
+  const names = visibleServices(world, scope).flatMap(({ hostname, ports }) =>
+    ports
+      .filter(({ protocol }) => protocol !== 'UDP')
+      .map(({ servicePort }) => grpcRouteName(hostname, servicePort)),
+  );
+  return [...new Set(names)].sort();
+}
+
+function grpcRoutesInput(world: World, scope: ProxyScope, name: string): GrpcRoutesInput {
+  const parsed = parseClusterName(name);
+  if (parsed?.direction !== 'outbound' || parsed.subset !== '') return { name, virtualHosts: [] };
+  const { hostname, servicePort } = parsed;
+  const virtualHosts = virtualHostsOfPort(world, scope, servicePort).filter((host) =>
+    isFor(host, hostname, servicePort),
+  );
+  return { name, virtualHosts };
+}
+
+function buildGrpcRoutes({
+  name,
+  virtualHosts: inputs,
+}: GrpcRoutesInput): Built<typeof RouteConfigurationSchema> {
+  const provenance: Provenance[] = [];
+  const virtualHosts = inputs.map((host, index) => {
+    const at = `virtualHosts[${index}]`;
+    if (host.origin !== undefined) provenance.push({ at, origin: host.origin });
+    const routes: Route[] = [];
+    for (const input of host.routes) {
+      const route = grpcRoute(buildRoute(input));
+      if (route === undefined) continue;
+      for (const part of routeOrigins(input)) {
+        const routeAt = `${at}.routes[${routes.length}]`;
+        provenance.push({ at: part.at === '' ? routeAt : `${routeAt}.${part.at}`, origin: part.origin });
+      }
+      routes.push(route);
+    }
+    return create(VirtualHostSchema, { name: host.name, domains: [...host.domains], routes });
+  });
+  return { name, message: create(RouteConfigurationSchema, { name, virtualHosts }), provenance };
+}
 
 /** Name of the routes of one service port. */
 export function grpcRouteName(hostname: Hostname, servicePort: number): string {

@@ -15,7 +15,8 @@ import { listenerServices } from '../egress-listeners.ts';
 import { addressesFor } from '../listener/outbound-places.ts';
 import { remembered } from '../remembered.ts';
 import type { ProxyScope } from '../resource.ts';
-import { aliasesOf, visibleServicesByName } from '../scope.ts';
+import { aliasesByTarget, egressListeners, visibleServicesByName } from '../scope.ts';
+import { commonOutboundScope } from '../views.ts';
 import type { World } from '../world.ts';
 import { serviceOperation } from './build-route.ts';
 import type { Domains } from './domains.ts';
@@ -44,15 +45,9 @@ export function buildVirtualHosts(
   port: number,
   domainPort: number | 'none',
 ): VirtualHostInput[] {
-  const services = new Map<Hostname, Service>();
-  for (const service of listenerServices(world, listener))
-    if (service.ports.some(({ servicePort }) => servicePort === port))
-      services.set(service.hostname, service);
-  const claimed = virtualServiceDrafts(world, scope, listener, port, services);
-  // Of a service that a VirtualService has claimed nothing else is made.
-  for (const { hostname } of claimed) services.delete(hostname);
-  const drafts = [...claimed, ...serviceDrafts(world, scope, port, services)];
+  const drafts = sharedDrafts(world, scope, listener, port);
   const known = new Set(drafts.flatMap((draft) => (draft.service === undefined ? [] : [draft.hostname])));
+  const aliases = aliasesByTarget(world, scope);
   const names = new Set<string>();
   const taken = new Set<string>();
   const hosts: VirtualHostInput[] = [];
@@ -60,15 +55,38 @@ export function buildVirtualHosts(
     const name = hostAndPort(hostname, port);
     if (names.has(name)) continue;
     names.add(name);
-    const domains = ownDomains(
-      domainsOf(world, scope, hostname, service, domainPort, port),
-      taken,
-      known,
-      port,
-    );
+    const all = domainsOf(scope, hostname, service, aliases.get(hostname) ?? [], domainPort, port);
+    const domains = ownDomains(all, taken, known, port);
     if (domains.length > 0) hosts.push(virtualHost({ name, domains, routes, requireTls: false, origin }));
   }
   return hosts;
+}
+
+/** Made once for the clients of all namespaces that nothing tells apart: short names come afterwards. */
+function sharedDrafts(
+  world: World,
+  scope: ProxyScope,
+  listener: EgressListener,
+  port: number,
+): readonly Draft[] {
+  const view = commonOutboundScope(world, scope);
+  // Where namespaces do not count no Sidecar does, and there is one listener.
+  const [common = listener] =
+    view.node.namespace === scope.node.namespace ? [] : egressListeners(world, view);
+  return world.derive(`virtual-host-drafts/${port}/${common.key}/${view.key}`, () =>
+    draftsOf(world, view, common, port),
+  );
+}
+
+function draftsOf(world: World, scope: ProxyScope, listener: EgressListener, port: number): readonly Draft[] {
+  const services = new Map<Hostname, Service>();
+  for (const service of listenerServices(world, listener))
+    if (service.ports.some(({ servicePort }) => servicePort === port))
+      services.set(service.hostname, service);
+  const claimed = virtualServiceDrafts(world, scope, listener, port, services);
+  // Of a service that a VirtualService has claimed nothing else is made.
+  for (const { hostname } of claimed) services.delete(hostname);
+  return [...claimed, ...serviceDrafts(world, scope, port, services)];
 }
 
 function virtualServiceDrafts(
@@ -185,16 +203,15 @@ function sameOrigin({ origin: a }: VirtualHostInput, { origin: b }: VirtualHostI
 }
 
 function domainsOf(
-  world: World,
   scope: ProxyScope,
   hostname: Hostname,
   service: Service | undefined,
+  aliases: readonly Hostname[],
   domainPort: number | 'none',
   port: number,
 ): Domains {
   if (service !== undefined) {
     const { dnsDomain } = scope.node;
-    const aliases = aliasesOf(world, scope, hostname);
     const addresses = addressesFor(scope, service);
     const key = [dnsDomain, domainPort, addresses.join(), aliases.join()].join(' ');
     return remembered(domainsByService, service, key, () =>
