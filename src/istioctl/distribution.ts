@@ -84,20 +84,34 @@ export interface Waiting<Report> {
   readonly ask: () => Promise<Report>;
   /** Whether that is the end of waiting. */
   readonly isOver: (report: Report) => boolean;
+  /** Whether a control plane that does not answer is asked again, even if it never has. Default: no. */
+  readonly isPatient?: boolean;
 }
 
-/** The report with which waiting ended: the first that `isOver`, or the last before the time was over. */
+/**
+ * The report with which waiting ended: the first that `isOver`, or the last before the time was over. A control plane
+ * that is busy or restarts is asked again; what it failed with last is thrown when the time is over.
+ */
 export async function untilOver<Report>(
   waiting: Waiting<Report>,
 ): Promise<{ readonly report: Report; readonly isOver: boolean }> {
   const { clock, timeoutMs, ask, isOver } = waiting;
   const endMs = clock.monotonicMs() + timeoutMs;
+  let isPatient = waiting.isPatient ?? false;
   for (let round = 0; ; round++) {
-    // oxlint-disable-next-line no-await-in-loop -- asked again and again is what this is
-    const report = await ask();
-    if (isOver(report)) return { report, isOver: true };
-    const restMs = endMs - clock.monotonicMs();
-    if (restMs <= 0) return { report, isOver: false };
+    let report: Report | undefined;
+    let restMs: number;
+    try {
+      // oxlint-disable-next-line no-await-in-loop -- asked again and again is what this is
+      report = await ask();
+      isPatient = true;
+      if (isOver(report)) return { report, isOver: true };
+      restMs = endMs - clock.monotonicMs();
+      if (restMs <= 0) return { report, isOver: false };
+    } catch (error) {
+      restMs = endMs - clock.monotonicMs();
+      if (!isPatient || restMs <= 0) throw error;
+    }
     // oxlint-disable-next-line no-await-in-loop -- as above
     await sleep(clock, Math.min(restMs, pollMs[Math.min(round, pollMs.length - 1)] ?? 100));
   }

@@ -181,6 +181,7 @@ async function arrivalOf(
     clock,
     timeoutMs,
     ask: () => askObject(controlPlane, object),
+    isPatient: true,
     isOver: (each) =>
       isTaken(each)
         ? each.accepted !== true || isLast(each)
