@@ -27,6 +27,8 @@ export interface StaticProxy {
   /** What the access log would have written: code, flags, details, of each request in order. */
   readonly log: { code: number; flags: string; details: string | undefined }[];
   readonly clusters: ReadonlyMap<string, UpstreamCluster>;
+  /** Its listeners' connections take no more requests. */
+  drain(): void;
   close(): void;
 }
 
@@ -50,6 +52,7 @@ export async function startStaticProxy(yaml: string, options: StaticProxyOptions
     clusters.set(config.name, cluster);
   }
   const closers: (() => void)[] = [];
+  const filters: NetworkFilter[] = [];
   let nextId = 1;
   for (const listener of bootstrap.staticResources?.listeners ?? []) {
     const any = listener.filterChains[0]!.filters[0]!.configType.value;
@@ -77,6 +80,7 @@ export async function startStaticProxy(yaml: string, options: StaticProxyOptions
         logger: silentLogger,
       },
     );
+    filters.push(filter);
     const address = listener.address!.address;
     if (address.case !== 'socketAddress') throw new Error('not a socket address');
     const { address: host, portSpecifier } = address.value;
@@ -104,6 +108,9 @@ export async function startStaticProxy(yaml: string, options: StaticProxyOptions
     stats,
     log,
     clusters,
+    drain() {
+      for (const filter of filters) filter.drain();
+    },
     close() {
       for (const close of closers) close();
       for (const cluster of clusters.values()) cluster.close();
