@@ -88,6 +88,8 @@ interface Seen {
   readonly requests: Readonly<Record<string, readonly object[]>>;
   readonly stats: Readonly<Record<string, string>>;
   readonly dump: unknown;
+  /** While a cluster and a listener are refused. */
+  readonly refused: unknown;
 }
 
 async function play(plane: DataPlane, sources: Sources, dialect: Dialect): Promise<Seen> {
@@ -154,6 +156,19 @@ async function play(plane: DataPlane, sources: Sources, dialect: Dialect): Promi
     lb_policy: 'CLUSTER_PROVIDED',
   });
   await until('cluster_manager.cds.update_rejected', '1');
+  server.set(
+    ListenerSchema,
+    'web',
+    'l2',
+    messageFromJson(ListenerSchema, {
+      ...listener(from),
+      address: { socket_address: { address: 'no-address', port_value: ports.web } },
+    }),
+  );
+  await until('listener_manager.lds.update_rejected', '1');
+  const refused = await configDump();
+  server.set(ListenerSchema, 'web', 'l3', messageFromJson(ListenerSchema, listener(from)));
+  await until('listener_manager.lds.update_success', '2');
   assignment('a', 'e3', 'no-address');
   await until('cluster.a.update_rejected', '1');
   cluster('b', 'c3');
@@ -176,18 +191,20 @@ async function play(plane: DataPlane, sources: Sources, dialect: Dialect): Promi
   return {
     requests: describeRequests(server.requests, opened),
     stats: Object.fromEntries(
-      [...before].filter(
-        ([name]) => compared.test(name) && !name.includes('cluster.xds') && !excluded.test(name),
-      ),
+      [...before]
+        .filter(([name]) => compared.test(name) && !excluded.test(name))
+        // Hashes have 64 bits; ours are doubles, as Prometheus has them.
+        .map(([name, value]) => [name, name.endsWith('.version') ? String(Number(value)) : value]),
     ),
     dump,
+    refused,
   };
 }
 
 const compared =
-  /(control_plane\.connected_state|\.update_(attempt|success|failure|rejected)|init_fetch_timeout|config_reload)$/;
-/** A cluster that is gone has no statistics; ours forgets them at once, Envoy when it has swept. */
-const excluded = /^cluster\.b\./;
+  /(control_plane\.connected_state|\.update_(attempt|success|failure|rejected)|init_fetch_timeout|config_reload|\.version)$/;
+/** A cluster that is gone: our proxy forgets its statistics at once, Envoy when it has swept. */
+const excluded = /^(cluster\.(b|xds)|server)\./;
 
 const listener = (from: JsonObject): JsonObject => ({
   name: 'web',
@@ -313,16 +330,30 @@ async function configDump(): Promise<unknown> {
     ]),
     warming: list(clusters['dynamic_warming_clusters']).length,
     clustersVersion: clusters['version_info'],
-    listeners: list(listeners['dynamic_listeners']).map((entry) => [
-      entry['name'],
-      (entry['active_state'] as JsonObject)['version_info'],
-      Object.keys(entry).toSorted(byText),
-    ]),
+    // Envoy shows some refusals twice, the second time without a name.
+    listeners: list(listeners['dynamic_listeners'])
+      .filter((entry) => entry['name'] !== undefined)
+      .map((entry) => [
+        entry['name'],
+        (entry['active_state'] as JsonObject | undefined)?.['version_info'],
+        Object.keys(entry).toSorted(byText),
+        errorOf(entry),
+      ]),
     listenersVersion: listeners['version_info'],
     routes: list(find('RoutesConfigDump')['dynamic_route_configs']).map((entry) => [
       (entry['route_config'] as JsonObject)['name'],
       entry['version_info'],
     ]),
+  };
+}
+
+/** Of what was refused; the words of the reason are each proxy's own. */
+function errorOf(entry: JsonObject): unknown {
+  const error = entry['error_state'] as JsonObject | undefined;
+  if (error === undefined) return undefined;
+  return {
+    configuration: (error['failed_configuration'] as JsonObject | undefined)?.['name'],
+    hasDetails: typeof error['details'] === 'string' && error['details'] !== '',
   };
 }
 
@@ -343,6 +374,7 @@ describe.each([
       expect(ours.requests).toEqual(envoy.requests);
       expect(ours.stats).toEqual(dialect === 'GRPC' ? envoy.stats : withoutSecondAttempts(envoy.stats));
       expect(ours.dump).toEqual(envoy.dump);
+      expect(ours.refused).toEqual(envoy.refused);
       expect(Object.keys(envoy.requests)).toHaveLength(sources === 'ads' ? 4 : 5);
       expect(Object.keys(envoy.stats).length).toBeGreaterThan(15);
     },

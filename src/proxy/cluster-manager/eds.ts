@@ -113,29 +113,29 @@ class WatchedAssignment implements NamedResource {
     this.#clock = clock;
   }
 
-  onResource(bytes: Uint8Array, version: string): void {
+  onResource(bytes: Uint8Array, version: string, versionInfo: string): void {
     const startedMs = this.#clock.monotonicMs();
     const message = fromBinary(ClusterLoadAssignmentSchema, bytes);
     for (const { watcher, stats } of this.watchers) {
       watcher.onAssignment(message);
-      stats.succeeded(version, startedMs);
+      stats.succeeded(versionInfo, startedMs);
     }
     this.accepted = { message, versionInfo: version, lastUpdatedMs: this.#clock.now() };
   }
 
-  onUnchanged(version: string): void {
+  onUnchanged(versionInfo: string): void {
     const startedMs = this.#clock.monotonicMs();
     for (const { watcher, stats } of this.watchers) {
-      stats.succeeded(version, startedMs);
+      stats.succeeded(versionInfo, startedMs);
       watcher.onUnchanged();
     }
   }
 
-  onRemoved(): void {
+  onRemoved(versionInfo: string): void {
     const startedMs = this.#clock.monotonicMs();
     for (const { watcher, stats } of this.watchers) {
       watcher.stats.counter('update_empty').inc();
-      stats.succeeded('', startedMs);
+      stats.succeeded(versionInfo, startedMs);
       watcher.onMissing();
     }
   }

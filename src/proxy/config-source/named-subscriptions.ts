@@ -12,12 +12,15 @@ import type { SubscriptionFactory } from './subscription-factory.ts';
 export interface NamedResource {
   /** Where the statistics of a stream of its own belong. */
   readonly stats: StatsScope;
-  /** New content. Throws to refuse it: what was there stays. */
-  onResource(bytes: Uint8Array, version: string): void;
+  /**
+   * New content. Throws to refuse it: what was there stays. `version` is that of the resource, `versionInfo`, which is
+   * counted, that of the response.
+   */
+  onResource(bytes: Uint8Array, version: string, versionInfo: string): void;
   /** The same bytes came again. */
-  onUnchanged(version: string): void;
+  onUnchanged(versionInfo: string): void;
   /** The server says that there is none (delta). */
-  onRemoved(): void;
+  onRemoved(versionInfo: string): void;
   /** It, or the whole response, was refused. */
   onRejected(): void;
   onUnreadable(): void;
@@ -130,13 +133,13 @@ export class NamedSubscriptions {
         if (seen.has(name)) continue;
         seen.add(name);
         const held = all.get(name);
-        if (held !== undefined) accept(held, received);
+        if (held !== undefined) accept(held, received, update.versionInfo);
       } catch (error) {
         all.get(name)?.resource.onRejected();
         errors.push(`${shortName(this.#typeUrl)} ${name}: ${(error as Error).message}`);
       }
     }
-    for (const name of update.removed ?? []) all.get(name)?.resource.onRemoved();
+    for (const name of update.removed ?? []) all.get(name)?.resource.onRemoved(update.versionInfo);
     return errors;
   }
 
@@ -150,13 +153,13 @@ export function resourceKey(source: ConfigSource, name: string): string {
   return source.kind === 'ads' ? name : `${source.key} ${name}`;
 }
 
-function accept(held: Held, { bytes, version }: ReceivedResource): void {
+function accept(held: Held, { bytes, version }: ReceivedResource, versionInfo: string): void {
   if (held.bytes !== undefined && Buffer.compare(held.bytes, bytes) === 0) {
-    held.resource.onUnchanged(version);
+    held.resource.onUnchanged(versionInfo);
     return;
   }
   const own = ownBytes(bytes);
-  held.resource.onResource(own, version);
+  held.resource.onResource(own, version, versionInfo);
   held.bytes = own;
 }
 

@@ -2,6 +2,7 @@
 // their kin, counted at the moments at which Envoy counts them.
 import type { Clock } from '../../base/clock.ts';
 import type { Counter, Gauge, Histogram, StatsScope, TextReadout } from '../stats/stats.ts';
+import { xxhash64 } from '../upstream/xxhash64.ts';
 import type { ConfigSource } from './config-source.ts';
 
 export class SubscriptionStats {
@@ -70,9 +71,16 @@ export class SubscriptionStats {
   }
 }
 
-/** A number that changes when the version does (FNV-1a). */
-function hashOf(text: string): number {
-  let hash = 0x811c9dc5;
-  for (let i = 0; i < text.length; i++) hash = Math.imul(hash ^ text.charCodeAt(i), 0x01000193) >>> 0;
-  return hash;
+let lastVersion = '';
+let lastHash = 0;
+
+/**
+ * Envoy's hash of a version, as near as a double comes to it: what Prometheus makes of Envoy's is the same number. Of
+ * many resources in one response the versions are often one.
+ */
+function hashOf(version: string): number {
+  if (version === lastVersion) return lastHash;
+  lastVersion = version;
+  lastHash = version === '' ? 0 : Number(xxhash64(version));
+  return lastHash;
 }

@@ -171,7 +171,7 @@ class Slot implements RouteSlot, NamedResource {
     };
   }
 
-  onResource(bytes: Uint8Array, version: string): void {
+  onResource(bytes: Uint8Array, version: string, versionInfo: string): void {
     const { clock, logger } = this.#options;
     const startedMs = clock.monotonicMs();
     this.current = this.#reader.read(bytes);
@@ -182,7 +182,7 @@ class Slot implements RouteSlot, NamedResource {
       lastUpdatedMs: clock.now(),
     };
     for (const { scope, stats } of this.#counted.values()) {
-      stats.succeeded(version, startedMs);
+      stats.succeeded(versionInfo, startedMs);
       scope.counter('config_reload').inc();
       scope.gauge('config_reload_time_ms').set(clock.now());
     }
@@ -190,15 +190,15 @@ class Slot implements RouteSlot, NamedResource {
     this.#goOn();
   }
 
-  onUnchanged(version: string): void {
+  onUnchanged(versionInfo: string): void {
     const startedMs = this.#options.clock.monotonicMs();
-    for (const { stats } of this.#counted.values()) stats.succeeded(version, startedMs);
+    for (const { stats } of this.#counted.values()) stats.succeeded(versionInfo, startedMs);
   }
 
   /** Envoy keeps what it has: a route configuration goes with the listener that names it. */
-  onRemoved(): void {
+  onRemoved(versionInfo: string): void {
     this.#options.logger.warn(`rds: the control plane removes ${this.name}, which is in use: ignored`);
-    this.onUnchanged('');
+    this.onUnchanged(versionInfo);
   }
 
   onRejected(): void {
