@@ -170,6 +170,12 @@ export class Delivery {
     return inUse;
   }
 
+  /** One resource of what `inUse` holds, at no more than a look. */
+  inUseOf(typeUrl: string, name: string): Encoded | undefined {
+    const encoded = this.#tracks.get(typeUrl)?.inUse.get(name);
+    return encoded === undefined || isUnknown(encoded) ? undefined : encoded;
+  }
+
   /** The response of a type that is not answered yet. */
   inFlight(typeUrl: string): Flight | undefined {
     return this.#tracks.get(typeUrl)?.flight;

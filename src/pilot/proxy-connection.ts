@@ -280,7 +280,7 @@ export class ProxyConnection {
       },
       subscriptions: stream.subscriptions,
       target: (typeUrl) => this.target(typeUrl),
-      inUse: (typeUrl) => delivery().inUse(typeUrl),
+      inUseOf: (typeUrl, name) => delivery().inUseOf(typeUrl, name),
       inFlight: (typeUrl) => delivery().inFlight(typeUrl),
       isIsolating: (typeUrl, name) => delivery().isIsolating(typeUrl, name),
       held: () => delivery().held(),

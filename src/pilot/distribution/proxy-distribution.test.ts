@@ -70,7 +70,7 @@ class Proxy {
           this.distribution.noteTarget();
           return bench.target(typeUrl);
         },
-        inUse: (typeUrl) => delivery.inUse(typeUrl),
+        inUseOf: (typeUrl, name) => delivery.inUseOf(typeUrl, name),
         inFlight: (typeUrl) => delivery.inFlight(typeUrl),
         isIsolating: (typeUrl, name) => delivery.isIsolating(typeUrl, name),
         held: () => delivery.held(),

@@ -31,7 +31,8 @@ export interface ProxyView {
   >;
   /** What it should have of a type; undefined where that cannot be said. */
   target(typeUrl: string): Snapshot | undefined;
-  inUse(typeUrl: string): Snapshot;
+  /** What it has accepted under a name. */
+  inUseOf(typeUrl: string, name: string): Encoded | undefined;
   inFlight(typeUrl: string): OpenResponse | undefined;
   /** Whether a name is one of those that are sent one by one to find out which is refused. */
   isIsolating(typeUrl: string, name: string): boolean;
@@ -179,13 +180,14 @@ export class ProxyDistribution {
     this.#ackedMs.set(typeUrl, this.#options.clock.monotonicMs());
     this.#unansweredMs.delete(typeUrl);
     const revision = this.#sentRevision.get(typeUrl) ?? 0;
-    if (response === undefined || response.changed.length === 0) return;
+    if (response === undefined || response.changed.length === 0 || this.#open.length === 0) return;
     const changed = new Set(response.changed);
+    const target = this.#options.view.target(typeUrl);
     this.#open = this.#open.map((transaction) => {
       const names = transaction.parts.get(typeUrl);
       if (names === undefined || transaction.to > revision) return transaction;
       // It has this form, though by now there may be a newer one.
-      const rest = names.filter((name) => !changed.has(name) || this.#hasNeeds(typeUrl, name));
+      const rest = names.filter((name) => !changed.has(name) || this.#hasNeeds(typeUrl, target?.get(name)));
       if (rest.length === names.length) return transaction;
       return { ...transaction, parts: new Map(transaction.parts).set(typeUrl, rest) };
     });
@@ -314,14 +316,11 @@ export class ProxyDistribution {
     }
     this.#idleSinceMs ??= nowMs;
     if (!this.#ackedMs.has(typeUrls.listener) && nowMs - this.#idleSinceMs < askMs) return;
-    const refused = view.refusals();
-    for (const typeUrl of view.subscriptions.keys()) {
-      const target = view.target(typeUrl);
-      for (const name of target?.keys() ?? []) {
-        if (this.#isNameAcked(typeUrl, name, target)) continue;
-        if (!refused.some((each) => each.typeUrl === typeUrl && each.resource.name === name)) return;
-      }
-    }
+    // Idle is: nothing under way, nothing held. What is left to look at is whether it has yet to ask for more.
+    for (const typeUrl of [typeUrls.cluster, typeUrls.listener])
+      for (const encoded of view.target(typeUrl)?.values() ?? [])
+        if (view.inUseOf(typeUrl, encoded.name) !== undefined && this.#hasNeeds(typeUrl, encoded)) return;
+    for (const typeUrl of view.subscriptions.keys()) if (this.#isMute(typeUrl)) return;
     this.#isConnecting = false;
   }
 
@@ -347,8 +346,7 @@ export class ProxyDistribution {
     return this.#unansweredMs.has(typeUrl) && this.#options.view.inFlight(typeUrl) === undefined;
   }
 
-  #hasNeeds(typeUrl: string, name: string): boolean {
-    const encoded = this.#options.view.target(typeUrl)?.get(name);
+  #hasNeeds(typeUrl: string, encoded: Encoded | undefined): boolean {
     return encoded !== undefined && this.#needs(typeUrl, encoded).length > 0;
   }
 
@@ -358,7 +356,7 @@ export class ProxyDistribution {
     if (subscription?.wildcard !== true && subscription?.names.has(name) !== true) return true;
     if (this.#isMute(typeUrl)) return false;
     const wanted = target?.get(name);
-    if (!isSameContent(wanted, view.inUse(typeUrl).get(name))) return false;
+    if (!isSameContent(wanted, view.inUseOf(typeUrl, name))) return false;
     if (wanted === undefined) return true;
     return this.#needs(typeUrl, wanted).length === 0;
   }
@@ -374,11 +372,10 @@ export class ProxyDistribution {
 
   #missing(typeUrl: string, neededUrl: string, names: readonly string[]): readonly string[] {
     const { view, clock } = this.#options;
-    const inUse = view.inUse(neededUrl);
     const mayAsk = clock.monotonicMs() - (this.#ackedMs.get(typeUrl) ?? 0) < askMs;
     const asked = view.subscriptions.get(neededUrl);
     return names.filter((name) => {
-      if (inUse.has(name)) return false;
+      if (view.inUseOf(neededUrl, name) !== undefined) return false;
       if (asked?.names.has(name) !== true) return mayAsk;
       // Refused: it is told of as that, and not waited for here.
       return !view
@@ -432,7 +429,7 @@ export class ProxyDistribution {
     const wanted = target?.get(name);
     const unansweredMs = this.#unansweredMs.get(typeUrl) ?? lookedMs;
     if (this.#isMute(typeUrl)) return { typeUrl, name, reason: 'sent', sinceMs: unansweredMs };
-    if (wanted !== undefined && isSameContent(wanted, view.inUse(typeUrl).get(name))) {
+    if (wanted !== undefined && isSameContent(wanted, view.inUseOf(typeUrl, name))) {
       const sinceMs = this.#ackedMs.get(typeUrl) ?? lookedMs;
       return { typeUrl, name, reason: 'asking', sinceMs, waitsFor: this.#needs(typeUrl, wanted) };
     }
