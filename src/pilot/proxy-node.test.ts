@@ -15,7 +15,7 @@ function parse(metadata: JsonObject, nodeId = id): ProxyNode {
 }
 
 describe('parseProxyNode', () => {
-  test('parseProxyNode: only generators with resources of their own count (B5.08)', () => {
+  test('parseProxyNode: only generators with resources of their own count (partly B5.08)', () => {
     expect(parse({ GENERATOR: 'grpc' }).generator).toBe('grpc');
     for (const other of ['event', 'api', '']) expect(parse({ GENERATOR: other }).generator).toBeUndefined();
   });

@@ -2,6 +2,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { JsonObject } from '@bufbuild/protobuf';
 import { status } from '@grpc/grpc-js';
 import { afterEach, describe, expect, test } from 'vitest';
 import { createAuthority } from '../../test/support/certificates.ts';
@@ -14,10 +15,16 @@ import {
   xdsEchoServer,
   xdsServerCredentials,
 } from '../../test/support/grpc-apps.ts';
+import { ReportClient } from '../../test/support/report-client.ts';
 import { waitFor } from '../../test/support/wait.ts';
 import { configsOfYaml } from '../../test/support/world.ts';
+import {
+  DeltaDiscoveryRequestSchema,
+  DeltaDiscoveryResponseSchema,
+} from '../api/gen/envoy/service/discovery/v3/discovery_pb.js';
 import { LoggerRegistry } from '../base/logger.ts';
 import { ConfigStore } from '../config/store.ts';
+import { typeUrls } from '../xds/types.ts';
 import type { Pilot } from './pilot.ts';
 import { startPilot } from './pilot.ts';
 
@@ -68,7 +75,7 @@ interface Mesh {
   refusals(): readonly string[];
 }
 
-async function start(yaml: string): Promise<Mesh> {
+async function start(yaml: string, grpcPort = 0): Promise<Mesh> {
   const store = new ConfigStore();
   const put = (text: string): void => {
     const configs = configsOfYaml(text);
@@ -83,7 +90,7 @@ async function start(yaml: string): Promise<Mesh> {
   const pilot = await startPilot({
     store,
     loggers: new LoggerRegistry({ level: 'off' }),
-    grpcAddress: '127.0.0.1:0',
+    grpcAddress: `127.0.0.1:${grpcPort}`,
     httpAddress: '127.0.0.1:0',
   });
   closing.push(() => pilot.close());
@@ -114,7 +121,7 @@ async function serve(version: keyof typeof addresses, options?: EchoOptions): Pr
 }
 
 describe('proxyless gRPC', () => {
-  test('a client reaches every endpoint, by each name that DNS would know; endpoints come and go (B5.08, B5.09)', async () => {
+  test('a client reaches every endpoint, by each name that DNS would know; endpoints come and go (partly B5.08, B5.09)', async () => {
     await serve('v1');
     await serve('v2');
     const mesh = await start(echo + pod('v1'));
@@ -130,6 +137,40 @@ describe('proxyless gRPC', () => {
     const elsewhere = mesh.client('echo.default:7070', { namespace: 'other' });
     expect(await elsewhere.say()).toBe('v2');
     expect(mesh.refusals()).toEqual([]);
+  });
+
+  test('a control plane that goes takes nothing away; one that comes back is followed (B5.09)', async () => {
+    await serve('v1');
+    await serve('v2');
+    const first = await start(both + rule() + virtualService(`{ route: [${to('v1')}] }`));
+    const { grpcPort } = first.pilot;
+    const client = first.client();
+    expect(await client.tally(3)).toEqual({ v1: 3 });
+    await first.pilot.close();
+    expect(await client.tally(3)).toEqual({ v1: 3 });
+    const second = await start(both + rule() + virtualService(`{ route: [${to('v2')}] }`), grpcPort);
+    await waitFor('the other routes', async () => (await client.say()) === 'v2' || undefined);
+    expect(second.refusals()).toEqual([]);
+  });
+
+  test('in delta listeners come by the names that were asked for, and what is no service is said to be gone (partly B5.08)', async () => {
+    const mesh = await start(both);
+    const client = new ReportClient(
+      mesh.pilot.grpcPort,
+      '/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources',
+      DeltaDiscoveryRequestSchema,
+      DeltaDiscoveryResponseSchema,
+    );
+    closing.push(() => client.close());
+    const { node } = JSON.parse(grpcBootstrap(0)) as { node: { id: string; metadata: JsonObject } };
+    client.send({
+      node: { id: node.id, metadata: node.metadata },
+      typeUrl: typeUrls.listener,
+      resourceNamesSubscribe: ['echo:7070', 'echo.default:7070', 'nobody:7070'],
+    });
+    const { resources, removedResources } = await client.response(0);
+    expect(resources.map(({ name }) => name).sort()).toEqual(['echo.default:7070', 'echo:7070']);
+    expect(removedResources).toEqual(['nobody:7070']);
   });
 
   test('a headless service is balanced over its Pods (B5.09)', async () => {
