@@ -5,7 +5,7 @@ import type { Any } from '@bufbuild/protobuf/wkt';
 import { unpackAs } from '../api/any.ts';
 import { ClusterSchema, Cluster_DiscoveryType } from '../api/gen/envoy/config/cluster/v3/cluster_pb.js';
 import { ListenerSchema } from '../api/gen/envoy/config/listener/v3/listener_pb.js';
-import type { RouteAction } from '../api/gen/envoy/config/route/v3/route_components_pb.js';
+import type { RouteAction, VirtualHost } from '../api/gen/envoy/config/route/v3/route_components_pb.js';
 import type { RouteConfiguration } from '../api/gen/envoy/config/route/v3/route_pb.js';
 import { RouteConfigurationSchema } from '../api/gen/envoy/config/route/v3/route_pb.js';
 import { HttpConnectionManagerSchema } from '../api/gen/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager_pb.js';
@@ -58,9 +58,20 @@ function addFilter(clusters: Set<string>, routes: Set<string>, config: Any): voi
 }
 
 function addRoutes(clusters: Set<string>, configuration: RouteConfiguration): void {
-  for (const host of configuration.virtualHosts) {
-    for (const { action } of host.routes) if (action.case === 'route') addAction(clusters, action.value);
+  for (const host of configuration.virtualHosts) for (const name of clustersOf(host)) clusters.add(name);
+}
+
+/** Translation gives the same message again for a virtual host that has not changed. */
+const clustersByHost = new WeakMap<VirtualHost, ReadonlySet<string>>();
+
+function clustersOf(host: VirtualHost): ReadonlySet<string> {
+  let clusters = clustersByHost.get(host);
+  if (clusters === undefined) {
+    const found = new Set<string>();
+    for (const { action } of host.routes) if (action.case === 'route') addAction(found, action.value);
+    clustersByHost.set(host, (clusters = found));
   }
+  return clusters;
 }
 
 function addAction(clusters: Set<string>, action: RouteAction): void {

@@ -185,7 +185,9 @@ export class Resources {
 
   /** What of a node counts. Throws DerivationError where translation failed. */
   scope(node: ProxyNode): ProxyScope {
-    return this.#scopes.get(node);
+    const outcome = this.#scopeHandle(node).attempt();
+    if (!outcome.ok) throw outcome.error;
+    return outcome.value;
   }
 
   /** The scope and the snapshots as they are, as far as nothing has to be computed for that. */
@@ -401,7 +403,7 @@ function isCurrent<T>(handle: Handle<T>, seen: T | undefined): boolean {
 }
 
 /** Versions of one resource that are compared with a new one. */
-const variantsMax = 64;
+const variantsMax = 16;
 
 /**
  * What is answered for a name that does not exist. Envoy waits for routes and endpoints that it asked

@@ -376,8 +376,10 @@ class GraphRegistry implements Registry {
   }
 
   #entryEndpoints(name: ServiceKey, config: ServiceEntryConfig): readonly Endpoint[] {
-    const services = servicesOfEntry(config, this.#options.meshConfig().defaultServiceExportTo);
-    const service = services.find(({ namespace, hostname }) => `${namespace}/${hostname}` === name);
+    // Of this host alone: an object may have thousands.
+    const hosts = [name.slice(name.indexOf('/') + 1)];
+    const { defaultServiceExportTo } = this.#options.meshConfig();
+    const [service] = servicesOfEntry(config, defaultServiceExportTo, undefined, undefined, hosts);
     if (service === undefined) return [];
     if (service.selector === undefined)
       return endpointsOfEntry(service, config, this.#place(config.clusterId ?? this.#clusterId));

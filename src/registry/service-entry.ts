@@ -9,15 +9,15 @@ import { healthCheckOf } from '../model/health-check.ts';
 import { parseProtocol } from '../model/protocol.ts';
 import type { Resolution, Service } from '../model/service.ts';
 
-/** The services of one ServiceEntry, in the order of its hosts. */
+/** The services of one ServiceEntry, in the order of its hosts; or of these hosts of it alone, in small letters. */
 export function servicesOfEntry(
   config: ServiceEntryConfig,
   defaultExportTo: readonly string[],
   namespaceDistribution?: string,
   allocatedAddress?: (key: string) => AllocatedAddresses | undefined,
+  hosts: Iterable<string> = (config.spec.hosts ?? []).map((host) => host.toLowerCase()),
 ): readonly Service[] {
   const { spec, namespace, name } = config;
-  const hosts = [...new Set((spec.hosts ?? []).map((host) => host.toLowerCase()))];
   const selector = spec.workloadSelector?.labels;
   const healthCheck = healthCheckOf(config.annotations);
   const distribution = trafficDistributionOf(undefined, config.annotations, namespaceDistribution);
@@ -25,26 +25,29 @@ export function servicesOfEntry(
     takesAllocated(config, hostname)
       ? (writtenAddresses(config, hostname) ?? allocatedAddress?.(`${namespace}/${hostname}`))
       : undefined;
-  return hosts.map((hostname) => ({
+  // The same for all hosts, of which there may be thousands.
+  const ports = (spec.ports ?? []).flatMap((port) =>
+    port.number === undefined
+      ? []
+      : [
+          {
+            name: port.name ?? '',
+            servicePort: port.number,
+            protocol: parseProtocol(port.protocol ?? ''),
+            ...(port.targetPort === undefined || port.targetPort === 0
+              ? {}
+              : { targetPort: port.targetPort }),
+          },
+        ],
+  );
+  const addresses = (spec.addresses ?? []).flatMap((address) => normalAddress(address) ?? []);
+  return [...new Set(hosts)].map((hostname) => ({
     ...withAllocated(allocatedOf(hostname)),
     hostname,
     name,
     namespace,
-    ports: (spec.ports ?? []).flatMap((port) =>
-      port.number === undefined
-        ? []
-        : [
-            {
-              name: port.name ?? '',
-              servicePort: port.number,
-              protocol: parseProtocol(port.protocol ?? ''),
-              ...(port.targetPort === undefined || port.targetPort === 0
-                ? {}
-                : { targetPort: port.targetPort }),
-            },
-          ],
-    ),
-    addresses: (spec.addresses ?? []).flatMap((address) => normalAddress(address) ?? []),
+    ports,
+    addresses,
     resolution: resolutions[spec.resolution ?? 'NONE'],
     // MESH_EXTERNAL is the enum's zero, so what an absent location means.
     meshExternal: spec.location !== 'MESH_INTERNAL',

@@ -36,6 +36,12 @@ export function pack<Desc extends DescMessage>(schema: Desc, init: MessageInitSh
   return packAny(schema, create(schema, init));
 }
 
+/** As pack, at the first call; from then on the same message, which nobody may change: for what all resources share. */
+export function packOnce<Desc extends DescMessage>(schema: Desc, init: MessageInitShape<Desc>): () => Any {
+  let packed: Any | undefined;
+  return () => (packed ??= pack(schema, init));
+}
+
 /** A percentage with up to four decimals, as Istio's `Percent` has them. */
 export function percentOf(value: number): FractionalPercent {
   return create(FractionalPercentSchema, {

@@ -25,7 +25,7 @@ import { ProxyProtocolSchema } from '../../api/gen/envoy/extensions/filters/list
 import { TlsInspectorSchema } from '../../api/gen/envoy/extensions/filters/listener/tls_inspector/v3/tls_inspector_pb.js';
 import { parseCidr } from '../../model/cidr.ts';
 import { metadataExchangeFilter } from '../cluster/metadata-exchange.ts';
-import { configMetadata, durationOfMs, pack } from '../proto-values.ts';
+import { configMetadata, durationOfMs, packOnce } from '../proto-values.ts';
 import type { Built, Provenance } from '../resource.ts';
 import { serverTlsSocket, workloadTlsSocket } from '../tls/downstream-tls.ts';
 import type { TransportSocketInit } from '../tls/tls-context.ts';
@@ -125,6 +125,14 @@ function matchOf(match: ChainMatchInput): FilterChainMatch | undefined {
   });
 }
 
+const proxyProtocolConfig = packOnce(ProxyProtocolSchema, {});
+const originalDstConfig = packOnce(OriginalDstSchema, {});
+// The mark by which the routing rules of TPROXY know the proxy's own connections.
+const originalSrcConfig = packOnce(OriginalSrcSchema, { mark: 1337 });
+// Most hellos fit; a buffer per connection of Envoy's 64 KiB would be a burden.
+const tlsInspectorConfig = packOnce(TlsInspectorSchema, { initialReadBufferSize: 512 });
+const httpInspectorConfig = packOnce(HttpInspectorSchema, {});
+
 /** What the chains need to know of a connection, in the order in which it must be found out. */
 function listenerFilters(input: ListenerInput): MessageInitShape<typeof ListenerFilterSchema>[] {
   const filters: MessageInitShape<typeof ListenerFilterSchema>[] = [];
@@ -136,21 +144,19 @@ function listenerFilters(input: ListenerInput): MessageInitShape<typeof Listener
     });
   };
   // Before anything else: what follows the header is the client's.
-  if (input.proxyProtocol === true) add('proxy_protocol', pack(ProxyProtocolSchema, {}));
+  if (input.proxyProtocol === true) add('proxy_protocol', proxyProtocolConfig());
   // First of the others, for ports are matched against the original destination.
-  if (input.originalDstFilter) add('original_dst', pack(OriginalDstSchema, {}));
-  // The mark by which the routing rules of TPROXY know the proxy's own connections.
-  if (input.originalSrcFilter === true) add('original_src', pack(OriginalSrcSchema, { mark: 1337 }));
+  if (input.originalDstFilter) add('original_dst', originalDstConfig());
+  if (input.originalSrcFilter === true) add('original_src', originalSrcConfig());
   // Before HTTP is looked for: what is TLS is not looked at any further.
   if (input.tlsInspector)
     add(
       'tls_inspector',
-      // Most hellos fit; a buffer per connection of Envoy's 64 KiB would be a burden.
-      pack(TlsInspectorSchema, { initialReadBufferSize: 512 }),
+      tlsInspectorConfig(),
       input.tlsInspectorPorts === undefined ? undefined : disabledOutside(input.tlsInspectorPorts),
     );
   if (input.httpInspector)
-    add('http_inspector', pack(HttpInspectorSchema, {}), portPredicate(input.httpInspectorDisabledPorts));
+    add('http_inspector', httpInspectorConfig(), portPredicate(input.httpInspectorDisabledPorts));
   return filters;
 }
 

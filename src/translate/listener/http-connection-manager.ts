@@ -20,7 +20,7 @@ import {
 import { allowAnyDnsCache, dnsCacheOf } from '../dynamic-dns.ts';
 import type { ForwardClientCert } from '../../model/gateway-topology.ts';
 import { keptCase } from '../kept-case.ts';
-import { durationOf, durationOfMs, pack } from '../proto-values.ts';
+import { durationOf, durationOfMs, pack, packOnce } from '../proto-values.ts';
 import { corsFilterName, faultFilterName } from '../route/filters.ts';
 import { buildInboundRoutes } from '../route/inbound-route.ts';
 import { buildRouteConfiguration } from '../route/route-configuration.ts';
@@ -142,17 +142,23 @@ function routeSpecifierOf({ routes }: HttpFilterInput): NonNullable<ManagerInit[
   };
 }
 
+const grpcWebConfig = packOnce(GrpcWebSchema, {});
+const faultConfig = packOnce(HTTPFaultSchema, {});
+const corsConfig = packOnce(CorsSchema, {});
+const routerConfig = packOnce(RouterSchema, {});
+const quietRouterConfig = packOnce(RouterSchema, { suppressEnvoyHeaders: true });
+
 /** The order counts: requests meet them from first to last. Authentication, authorization and telemetry join later. */
 function httpFilters(input: HttpFilterInput): MessageInitShape<typeof HttpFilterSchema>[] {
   const { dynamicDns = [], grpcWeb = false } = input;
   return [
     // Before whatever looks at the message: from here on it is gRPC.
-    ...(grpcWeb ? [{ name: 'envoy.filters.http.grpc_web', config: pack(GrpcWebSchema, {}) }] : []),
+    ...(grpcWeb ? [{ name: 'envoy.filters.http.grpc_web', config: grpcWebConfig() }] : []),
     ...(input.tellsProtocol === true ? [{ name: alpnFilterName, config: buildAlpnFilter() }] : []),
     // A fault is the network's: it comes before anything answers for the upstream.
-    { name: faultFilterName, config: pack(HTTPFaultSchema, {}) },
+    { name: faultFilterName, config: faultConfig() },
     // Answers preflight requests, so that they never reach the upstream.
-    { name: corsFilterName, config: pack(CorsSchema, {}) },
+    { name: corsFilterName, config: corsConfig() },
     // The name is known to the cluster when the request comes to it.
     ...dynamicDns.map(({ hostname, family }) => ({
       name: 'envoy.filters.http.dynamic_forward_proxy',
@@ -166,7 +172,7 @@ function httpFilters(input: HttpFilterInput): MessageInitShape<typeof HttpFilter
     // Forwards: nothing can come after it.
     {
       name: 'envoy.filters.http.router',
-      config: pack(RouterSchema, { suppressEnvoyHeaders: !input.headers.debugHeaders }),
+      config: input.headers.debugHeaders ? routerConfig() : quietRouterConfig(),
     },
   ].map(({ name, config }) => ({ name, configType: { case: 'typedConfig' as const, value: config } }));
 }
