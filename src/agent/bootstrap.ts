@@ -26,6 +26,8 @@ export interface BootstrapOptions {
   readonly statsInclusionPrefixes?: readonly string[];
   /** By which the control plane knows the proxy: `authorization: Bearer`. Absent: it is nobody there. */
   readonly token?: string | undefined;
+  /** Socket of the agent's SDS server (cluster `sds-grpc`). Absent: there is none. */
+  readonly sdsSocket?: string | undefined;
   /** BOOTSTRAP patches of EnvoyFilters. */
   readonly patches?: readonly EnvoyPatch[];
 }
@@ -62,6 +64,7 @@ function ownBootstrap(options: BootstrapOptions): JsonObject {
         staticCluster('prometheus_stats', address, adminPort),
         staticCluster('agent', address, adminPort),
         xdsCluster(discovery.address, discovery.port),
+        ...(options.sdsSocket === undefined ? [] : [sdsCluster(options.sdsSocket)]),
       ],
       listeners: [
         staticListener({
@@ -197,6 +200,22 @@ function staticCluster(name: string, address: string, port: number): JsonObject 
   };
 }
 
+/** Name and settings are Istio's: what the control plane writes refers to it. */
+function sdsCluster(path: string): JsonObject {
+  return {
+    name: 'sds-grpc',
+    alt_stat_name: 'sds-grpc;',
+    type: 'STATIC',
+    connect_timeout: '1s',
+    lb_policy: 'ROUND_ROBIN',
+    typed_extension_protocol_options: http2Options,
+    load_assignment: {
+      cluster_name: 'sds-grpc',
+      endpoints: [{ lb_endpoints: [{ endpoint: { address: { pipe: { path } } } }] }],
+    },
+  };
+}
+
 function xdsCluster(address: string, port: number): JsonObject {
   const unlimited = { max_connections: 100_000, max_pending_requests: 100_000, max_requests: 100_000 };
   return {
@@ -214,14 +233,16 @@ function xdsCluster(address: string, port: number): JsonObject {
       ],
     },
     upstream_connection_options: { tcp_keepalive: { keepalive_time: 300 } },
-    typed_extension_protocol_options: {
-      'envoy.extensions.upstreams.http.v3.HttpProtocolOptions': {
-        '@type': 'type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions',
-        explicit_http_config: { http2_protocol_options: {} },
-      },
-    },
+    typed_extension_protocol_options: http2Options,
   };
 }
+
+const http2Options: JsonObject = {
+  'envoy.extensions.upstreams.http.v3.HttpProtocolOptions': {
+    '@type': 'type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions',
+    explicit_http_config: { http2_protocol_options: {} },
+  },
+};
 
 interface StaticListener {
   readonly address: string;

@@ -55,6 +55,8 @@ export interface NodeIdentity {
   readonly interception: Interception;
   /** What its ProxyConfig says otherwise than the mesh's; absent: nothing. */
   readonly proxyConfig?: ToldProxyConfig | undefined;
+  /** Whether an agent serves it `default` and `ROOTCA` over SDS. Absent: no. */
+  readonly hasCertificates?: boolean;
   /** ProxyConfig's proxyMetadata: what begins with ISTIO_META_ is metadata without that. */
   readonly proxyMetadata?: Readonly<Record<string, string>>;
 }
@@ -109,7 +111,7 @@ export function nodeMetadata(node: NodeIdentity): Record<string, JsonValue> {
     NODE_NAME: node.machineName,
     ISTIO_VERSION: istioCompatVersion,
     // This agent has no CA to ask yet: see docs/decisions/0010.
-    FAIRLEAD_WORKLOAD_CERTIFICATES: 'none',
+    ...(node.hasCertificates === true ? {} : { FAIRLEAD_WORKLOAD_CERTIFICATES: 'none' }),
     ENVOY_STATUS_PORT: 15021,
     ENVOY_PROMETHEUS_PORT: 15090,
     POD_PORTS: JSON.stringify(node.podPorts),
