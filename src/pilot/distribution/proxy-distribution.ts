@@ -317,7 +317,8 @@ export class ProxyDistribution {
     this.#idleSinceMs ??= nowMs;
     if (!this.#ackedMs.has(typeUrls.listener) && nowMs - this.#idleSinceMs < askMs) return;
     // Idle is: nothing under way, nothing held. What is left to look at is whether it has yet to ask for more.
-    for (const typeUrl of [typeUrls.cluster, typeUrls.listener])
+    // Listeners first: they are few, and mostly what is waited for.
+    for (const typeUrl of [typeUrls.listener, typeUrls.cluster])
       for (const encoded of view.target(typeUrl)?.values() ?? [])
         if (view.inUseOf(typeUrl, encoded.name) !== undefined && this.#hasNeeds(typeUrl, encoded)) return;
     for (const typeUrl of view.subscriptions.keys()) if (this.#isMute(typeUrl)) return;
