@@ -1,8 +1,9 @@
-// What differs between two snapshots, computed once for all proxies that go from the one to the other.
+// What a proxy lacks of what it should have: names whose content differs, and names that are gone.
 import type { Encoded, Snapshot } from './resources.ts';
+import { changedNames } from './snapshot.ts';
 
 export interface SnapshotChanges {
-  /** Names whose content is new or another, in the order of the later snapshot. */
+  /** Names whose content is new or another. */
   readonly changed: readonly string[];
   /** Names that are gone, sorted. */
   readonly removed: readonly string[];
@@ -10,41 +11,24 @@ export interface SnapshotChanges {
 
 const none: SnapshotChanges = { changed: [], removed: [] };
 
-/** Entries live as long as both snapshots do. */
-const known = new WeakMap<Snapshot, WeakMap<Snapshot, SnapshotChanges>>();
-
 /**
- * A thousand proxies of one scope hold the same snapshot and are to have the same next one: a push walks the
- * two once, not once a proxy.
+ * A thousand proxies hold the same snapshot, or one of the same parts, and are to have the same next one: what
+ * they share is compared once (see changedNames), and each pays for what changed alone.
  */
 export function changesBetween(before: Snapshot, after: Snapshot): SnapshotChanges {
-  if (before === after) return none;
-  let afters = known.get(before);
-  if (afters === undefined) {
-    afters = new WeakMap();
-    known.set(before, afters);
+  const names = changedNames(before, after);
+  if (names.length === 0) return none;
+  const changed: string[] = [];
+  const removed: string[] = [];
+  for (const name of names) {
+    const encoded = after.get(name);
+    if (encoded === undefined) removed.push(name);
+    else if (!isSameContent(before.get(name), encoded)) changed.push(name);
   }
-  let changes = afters.get(after);
-  if (changes === undefined) {
-    changes = compare(before, after);
-    afters.set(after, changes);
-  }
-  return changes;
+  return { changed, removed: removed.sort() };
 }
 
 /** Whether both say the same; undefined says nothing. */
 export function isSameContent(a: Encoded | undefined, b: Encoded | undefined): boolean {
   return a === b || (a !== undefined && a.version === b?.version);
-}
-
-function compare(before: Snapshot, after: Snapshot): SnapshotChanges {
-  const changed: string[] = [];
-  let kept = 0;
-  for (const [name, encoded] of after) {
-    const old = before.get(name);
-    if (old !== undefined) kept++;
-    if (!isSameContent(old, encoded)) changed.push(name);
-  }
-  const removed = kept === before.size ? [] : [...before.keys()].filter((name) => !after.has(name)).sort();
-  return changed.length === 0 && removed.length === 0 ? none : { changed, removed };
 }
