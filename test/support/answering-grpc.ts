@@ -26,6 +26,7 @@ export async function serveAnswers(answers: AnsweringServer, port: number): Prom
       ...(typeUrl === undefined ? {} : { typeUrl }),
     });
     const inner = transport.open({
+      onConnected: () => {},
       onResponse: (bytes) => stream.write(Buffer.from(bytes)),
       onEnd: () => {},
     });

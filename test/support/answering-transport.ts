@@ -161,6 +161,7 @@ export class AnsweringServer {
         const index = this.opened.push(opened) - 1;
         const inner = played.transport.open(handlers);
         const stream = played.streams.at(-1)!;
+        setImmediate(() => handlers.onConnected());
         const push = (typeUrl: string, name: string): void => onSet(stream, typeUrl, name);
         this.#pushes.add(push);
         let closed = false;

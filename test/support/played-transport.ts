@@ -29,6 +29,10 @@ export class PlayedStream<Request extends DescMessage, Response extends DescMess
     this.#handlers.onResponse(bytes);
   }
 
+  connect(): void {
+    this.#handlers.onConnected();
+  }
+
   end(reason: string): void {
     this.#handlers.onEnd(reason);
   }

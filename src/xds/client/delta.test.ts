@@ -240,6 +240,23 @@ test('delta: a removed resource that was never known, and a type that nobody ask
   expect(streams[0]!.sent).toHaveLength(2);
 });
 
+test('delta: connected is who has a connection, even if the server has nothing new to say', () => {
+  const { streams, client, clock } = play();
+  client.subscribe(cds, true, consumer());
+  client.start();
+  expect(client.connected).toBe(false);
+  streams[0]!.connect();
+  expect(client.connected).toBe(true);
+  streams[0]!.end('gone');
+  streams[0]!.connect();
+  expect(client.connected).toBe(false);
+  clock.advance(500);
+  streams[1]!.connect();
+  expect(client.connected).toBe(true);
+  client.stop();
+  expect(client.connected).toBe(false);
+});
+
 test('delta: two control planes with skewed views: what goes back is taken, and said to the next (partly D1.03)', () => {
   const { streams, client, clock } = play();
   const taken = consumer();

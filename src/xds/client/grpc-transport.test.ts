@@ -56,13 +56,15 @@ const request = (typeUrl: string): Uint8Array =>
   toBinary(DiscoveryRequestSchema, create(DiscoveryRequestSchema, { typeUrl }));
 
 interface Heard {
+  connected: number;
   readonly responses: DiscoveryResponse[];
   readonly ends: string[];
 }
 
 function open(target: string | undefined, metadata: readonly (readonly [string, string])[] = []): Heard {
-  const heard: Heard = { responses: [], ends: [] };
+  const heard: Heard = { connected: 0, responses: [], ends: [] };
   stream = grpcTransport({ target: () => target, dialect: 'sotw', metadata }).open({
+    onConnected: () => heard.connected++,
     onResponse: (bytes) => heard.responses.push(fromBinary(DiscoveryResponseSchema, bytes)),
     onEnd: (reason) => heard.ends.push(reason),
   });
@@ -136,6 +138,7 @@ test('grpcTransport: while it is paused little more is read than was there (part
   });
   let heard = 0;
   stream = grpcTransport({ target: () => `127.0.0.1:${port}`, dialect: 'sotw' }).open({
+    onConnected: () => {},
     onResponse: () => {
       heard++;
       if (heard === 1) stream?.pause();
@@ -183,6 +186,7 @@ test('grpcTransport: a server that ends, one that dies, one that is not there, a
   const absent = open(`127.0.0.1:${port}`);
   await expect.poll(() => absent.ends.length).toBe(1);
   expect(absent.ends[0]).toContain(`127.0.0.1:${port}`);
+  expect([ended.connected, died.connected, absent.connected]).toEqual([1, 1, 0]);
 
   const nowhere = open(undefined);
   expect(nowhere.ends).toEqual([]);
@@ -198,7 +202,7 @@ test('grpcTransport: after close nothing is heard (partly D1.03)', async () => {
   stream?.send(request('a'));
   stream?.close();
   await new Promise((resolve) => setTimeout(resolve, 100));
-  expect(heard).toEqual({ responses: [], ends: [] });
+  expect(heard).toMatchObject({ responses: [], ends: [] });
 });
 
 test('deferredTransport: what is sent while it is loaded is sent then; what cannot be loaded ends the stream', async () => {
@@ -209,13 +213,17 @@ test('deferredTransport: what is sent while it is loaded is sent then; what cann
   });
   stream = deferredTransport(async () =>
     grpcTransport({ target: () => `127.0.0.1:${port}`, dialect: 'sotw' }),
-  ).open({ onResponse: () => {}, onEnd: () => {} });
+  ).open({ onConnected: () => {}, onResponse: () => {}, onEnd: () => {} });
   stream.send(request('a'));
   stream.send(request('b'));
   await expect.poll(() => requests).toEqual(['a', 'b']);
 
   const ends: string[] = [];
-  const handlers = { onResponse: () => {}, onEnd: (reason: string) => ends.push(reason) };
+  const handlers = {
+    onConnected: () => {},
+    onResponse: () => {},
+    onEnd: (reason: string) => ends.push(reason),
+  };
   deferredTransport(() => Promise.reject(new Error('no such module'))).open(handlers);
   deferredTransport(() => Promise.reject(new Error('nobody hears this')))
     .open(handlers)

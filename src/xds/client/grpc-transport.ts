@@ -76,6 +76,9 @@ function openStream(options: GrpcTransportOptions, path: string, handlers: XdsSt
     (bytes: Buffer) => bytes,
     metadata,
   );
+  client.waitForReady(Infinity, (error) => {
+    if (error === undefined && !closed) handlers.onConnected();
+  });
   call.on('data', (response: Buffer) => {
     if (!closed) handlers.onResponse(response);
   });

@@ -16,6 +16,8 @@ export interface XdsStream {
 }
 
 export interface XdsStreamHandlers {
+  /** There is a connection. In delta a server that has nothing new says nothing: this is all that tells. */
+  onConnected(): void;
   onResponse(response: Uint8Array): void;
   onEnd(reason: string): void;
 }

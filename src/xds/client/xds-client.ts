@@ -80,7 +80,7 @@ export class XdsClient {
     this.#backOffMs = this.#backOff.firstMs;
   }
 
-  /** Whether the server has answered on the present stream. */
+  /** Whether there is a connection to the server. */
   get connected(): boolean {
     return this.#connected;
   }
@@ -121,6 +121,9 @@ export class XdsClient {
     const current = (): OpenConnection | undefined =>
       this.#connection.kind === 'open' && this.#connection.stream === stream ? this.#connection : undefined;
     const stream: XdsStream = this.#options.transport.open({
+      onConnected: () => {
+        if (current() !== undefined) this.#setConnected(true);
+      },
       onResponse: (bytes) => {
         const connection = current();
         if (connection !== undefined) this.#take(connection, bytes);
