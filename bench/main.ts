@@ -6,6 +6,7 @@ import { parseArgs } from 'node:util';
 import { fileToAck } from './file-to-ack.ts';
 import { generate } from './generate.ts';
 import { gatewayHttp1 } from './gateway-http1.ts';
+import { proxyGrpc, proxyHttp2 } from './proxy-http2.ts';
 import type { Result, Scenario } from './scenario.ts';
 import { xdsChurn } from './xds-churn.ts';
 import { xdsNoop } from './xds-noop.ts';
@@ -15,6 +16,8 @@ import { describeMachine, rounded } from './scenario.ts';
 
 const scenarios: readonly Scenario[] = [
   gatewayHttp1,
+  proxyHttp2,
+  proxyGrpc,
   fileToAck,
   generate,
   xdsPropagation,
