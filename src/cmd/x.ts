@@ -9,6 +9,7 @@ import { execInPod, podEnvironment } from '../istioctl/pod-exec.ts';
 import { connectedProxies, findProxy } from '../istioctl/proxies.ts';
 import { loadCommand } from './x-load.ts';
 import { meshCommand } from './x-mesh.ts';
+import { sdsCommand } from './x-sds.ts';
 import { xdsFilesCommand } from './x-xds-files.ts';
 import { command as waitCommand } from './wait.ts';
 
@@ -21,6 +22,7 @@ export function command(): Command {
     .addCommand(waitCommand())
     .addCommand(loadCommand())
     .addCommand(meshCommand())
+    .addCommand(sdsCommand())
     .addCommand(xdsFilesCommand());
 }
 
