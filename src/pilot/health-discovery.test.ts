@@ -1,9 +1,13 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import type { Server } from 'node:http';
 import { createServer } from 'node:http';
-import { status } from '@grpc/grpc-js';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { credentials, status } from '@grpc/grpc-js';
 import { fromBinary } from '@bufbuild/protobuf';
 import { afterEach, expect, test } from 'vitest';
 import { BareAdsClient } from '../../test/support/ads-client.ts';
+import { createAuthority } from '../../test/support/certificates.ts';
 import { startProxyProcess } from '../../test/support/proxy-process.ts';
 import { ReportClient } from '../../test/support/report-client.ts';
 import { needs } from '../../test/support/tools.ts';
@@ -20,8 +24,9 @@ import { LoggerRegistry } from '../base/logger.ts';
 import { readText } from '../config/reader.ts';
 import { ConfigStore } from '../config/store.ts';
 import { typeUrls } from '../xds/types.ts';
-import type { Pilot } from './pilot.ts';
+import type { Pilot, PilotOptions } from './pilot.ts';
 import { startPilot } from './pilot.ts';
+import { checkHealthReporter } from './report-services.ts';
 
 const path = '/envoy.service.health.v3.HealthDiscoveryService/StreamHealthCheck';
 const node = { id: 'sidecar~10.1.0.1~pod.default~default.svc.cluster.local' };
@@ -52,7 +57,7 @@ interface Mesh {
   put(yaml: string): void;
 }
 
-async function start(yaml: string): Promise<Mesh> {
+async function start(yaml: string, part: Partial<PilotOptions> = {}): Promise<Mesh> {
   const store = new ConfigStore();
   const put = (text: string): void => void store.applyBatch('test', configsOfYaml(text), []);
   put(yaml);
@@ -61,6 +66,7 @@ async function start(yaml: string): Promise<Mesh> {
     loggers: new LoggerRegistry({ level: 'off' }),
     grpcAddress: '127.0.0.1:0',
     httpAddress: '127.0.0.1:0',
+    ...part,
   });
   closing.push(() => pilot.close());
   return { pilot, put };
@@ -219,6 +225,61 @@ test('HealthDiscovery: what it was not asked about, garbage and reports without 
   const page = await fetch(`http://127.0.0.1:${pilot.httpPort}/debug/health`);
   expect(await page.json()).toEqual({ clients: 1, unwell: {} });
 });
+
+test('checkHealthReporter: in plaintext only clients of this machine are believed (partly B5.10)', () => {
+  for (const near of ['127.0.0.1:4711', '[::1]:4711', '::1:4711']) checkHealthReporter(near, undefined);
+  checkHealthReporter('10.9.9.9:4711', { namespace: 'default', serviceAccount: 'a' });
+  for (const far of ['10.9.9.9:4711', '[2001:db8::1]:4711'])
+    expect(() => checkHealthReporter(far, undefined)).toThrow('authentication required');
+});
+
+test.skipIf(needs('openssl'))(
+  'HealthDiscovery: through TLS as whoever the certificate says, and nobody else (partly B5.10, partly B1.07)',
+  async () => {
+    const directory = mkdtempSync(join(tmpdir(), 'fairlead-hds-'));
+    closing.push(() => rmSync(directory, { recursive: true }));
+    const authority = createAuthority(directory, 'mesh');
+    const write = (file: string, text: string): string => {
+      writeFileSync(join(directory, file), text);
+      return join(directory, file);
+    };
+    const server = authority.issue('istiod.istio-system.svc');
+    const { pilot } = await start(entry('tcp'), {
+      secure: {
+        address: '127.0.0.1:0',
+        files: {
+          certificate: write('tls.crt', server.chain),
+          key: write('tls.key', server.key),
+          ca: write('ca.crt', authority.chain),
+        },
+      },
+    });
+    const offerAs = (namespace?: string) => {
+      const own =
+        namespace === undefined
+          ? undefined
+          : authority.issue(`checker.${namespace}`, `spiffe://cluster.local/ns/${namespace}/sa/checker`);
+      const checker = new ReportClient(
+        pilot.securePort ?? 0,
+        path,
+        HealthCheckRequestOrEndpointHealthResponseSchema,
+        HealthCheckSpecifierSchema,
+        credentials.createSsl(
+          Buffer.from(authority.chain),
+          own === undefined ? null : Buffer.from(own.key),
+          own === undefined ? null : Buffer.from(own.chain),
+        ),
+      );
+      closing.push(() => checker.close());
+      const capability = { healthCheckProtocols: [Capability_Protocol.TCP] };
+      checker.send({ requestType: { case: 'healthCheckRequest', value: { node, capability } } });
+      return checker;
+    };
+    expect((await offerAs('default').response(0)).clusterHealthChecks).toHaveLength(1);
+    expect((await offerAs('other').failure()).code).toBe(status.PERMISSION_DENIED);
+    expect((await offerAs().failure()).code).toBe(status.UNAUTHENTICATED);
+  },
+);
 
 test('HealthDiscovery: an annotation that cannot be understood is refused where it stands', () => {
   const { diagnostics } = readText('in.yaml', entry('grpc'));

@@ -13,6 +13,7 @@ import { HealthCheckRequestOrEndpointHealthResponseSchema } from '../api/gen/env
 import type { Clock } from '../base/clock.ts';
 import type { Logger } from '../base/logger.ts';
 import type { Derived, Graph } from '../collections/index.ts';
+import type { ProxyNode } from '../model/proxy-node.ts';
 import type { ReportHandler, ReportStream } from '../xds/server/report-stream.ts';
 import { ReportService } from '../xds/server/report-stream.ts';
 import type { XdsServer } from '../xds/server/server.ts';
@@ -31,6 +32,8 @@ export interface HealthDiscoveryOptions {
   readonly graph: Graph;
   readonly world: PilotWorld;
   readonly ready: () => boolean;
+  /** Throws StreamError for clients that may not say how endpoints are. */
+  readonly admit: (stream: ReportStream, node: ProxyNode) => void;
   /** The health of a service's endpoints in the world has changed: proxies are to be told. */
   readonly changed: (service: string) => void;
 }
@@ -71,7 +74,11 @@ export class HealthDiscovery {
       decode: (bytes) => fromBinary(HealthCheckRequestOrEndpointHealthResponseSchema, bytes),
       nodeOf: ({ requestType }) =>
         requestType.case === 'healthCheckRequest' ? requestType.value.node : undefined,
-      connect: (stream, node, first) => this.#connect(stream, parseProxyNode(node).namespace, first),
+      connect: (stream, said, first) => {
+        const node = parseProxyNode(said);
+        options.admit(stream, node);
+        return this.#connect(stream, node.namespace, first);
+      },
     });
   }
 

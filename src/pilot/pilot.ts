@@ -216,6 +216,7 @@ export class PilotServer implements Pilot {
       ready: () => this.synced,
       graph: this.graph,
       world: this.world,
+      identityOf: (names, node) => this.gate.identityOf(names, node),
       healthChanged: (service) => {
         this.metrics.inboundUpdates.add(1, { type: inboundTypes.endpoint });
         this.#debounce.add(this.#request('endpoint', [`Health/${service}`]));

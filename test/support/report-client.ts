@@ -1,5 +1,5 @@
 // A bare client of a reporting service (LRS, HDS) over a real gRPC channel.
-import type { ClientDuplexStream, ServiceError } from '@grpc/grpc-js';
+import type { ChannelCredentials, ClientDuplexStream, ServiceError } from '@grpc/grpc-js';
 import { Client, credentials } from '@grpc/grpc-js';
 import type { DescMessage, MessageInitShape, MessageShape } from '@bufbuild/protobuf';
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
@@ -12,10 +12,19 @@ export class ReportClient<Request extends DescMessage, Response extends DescMess
   readonly #client: Client;
   readonly #call: ClientDuplexStream<Buffer, Buffer>;
 
-  /** `path`: `/full.name.of.Service/Method`. */
-  constructor(port: number, path: string, request: Request, response: Response) {
+  /** `path`: `/full.name.of.Service/Method`. Without `channel` in plaintext. */
+  constructor(
+    port: number,
+    path: string,
+    request: Request,
+    response: Response,
+    channel: ChannelCredentials = credentials.createInsecure(),
+    serverName = 'istiod.istio-system.svc',
+  ) {
     this.#request = request;
-    this.#client = new Client(`127.0.0.1:${port}`, credentials.createInsecure(), {
+    this.#client = new Client(`127.0.0.1:${port}`, channel, {
+      'grpc.ssl_target_name_override': serverName,
+      'grpc.default_authority': serverName,
       'grpc.use_local_subchannel_pool': 1,
       'grpc.enable_retries': 0,
     });

@@ -84,8 +84,7 @@ type Caller = string | undefined;
 function callerOf(pilot: PilotServer, { peer, identities }: XdsStream, { node }: ProxyConnection): Caller {
   const { identity } = node;
   if (identity === undefined || identities === undefined) {
-    const host = hostOf(peer).replace(/^\[(.*)\]$/, '$1');
-    if (pilot.options.debugForAll === true || isLoopback(host)) return undefined;
+    if (pilot.options.debugForAll === true || isLoopback(hostOf(peer))) return undefined;
     throw new StreamError(grpcStatus.UNAUTHENTICATED, 'authentication required');
   }
   return namespaceOfCaller(pilot, identity);

@@ -1,6 +1,8 @@
 // Which clients are on this machine.
 
-/** Of a socket's remote address. */
+/** Of a socket's remote address; an IPv6 address may stand in brackets. */
 export function isLoopback(address: string | undefined): boolean {
-  return address !== undefined && (/^(::ffff:)?127\./.test(address) || address === '::1');
+  if (address === undefined) return false;
+  const bare = address.replace(/^\[(.*)\]$/, '$1');
+  return /^(::ffff:)?127\./.test(bare) || bare === '::1';
 }

@@ -14,6 +14,8 @@ import { StreamError, grpcStatus } from './stream-error.ts';
 /** One client's stream. */
 export interface ReportStream {
   readonly peer: string;
+  /** Who the client has shown to be, by any of these names; undefined: nobody has asked. */
+  readonly identities: readonly string[] | undefined;
   /** False: the client has not read what it was sent before, and this is not sent. */
   send(response: Uint8Array): boolean;
   end(code: grpcStatus, message: string): void;
@@ -72,7 +74,9 @@ export class ReportService<Request> {
           responseSerialize: raw,
         },
       },
-      { [method]: (call: Call) => this.#accept(call) },
+      {
+        [method]: (call: Call, identities?: readonly string[]) => this.#accept(call, identities),
+      },
     );
   }
 
@@ -87,7 +91,7 @@ export class ReportService<Request> {
       stream.end(grpcStatus.UNAVAILABLE, 'the control plane is shutting down');
   }
 
-  #accept(call: Call): void {
+  #accept(call: Call, identities: readonly string[] | undefined): void {
     // Without a listener an error would end the process.
     call.on('error', () => {});
     const { name, ready, streamsMax = streamsMaxDefault } = this.#options;
@@ -99,7 +103,8 @@ export class ReportService<Request> {
       fail(call, grpcStatus.RESOURCE_EXHAUSTED, `${name}: more than ${streamsMax} streams; try again later`);
       return;
     }
-    const stream = new Stream(call, this.#options, this.#told, () => void this.#streams.delete(stream));
+    const over = (): void => void this.#streams.delete(stream);
+    const stream = new Stream(call, identities, this.#options, this.#told, over);
     this.#streams.add(stream);
   }
 }
@@ -108,6 +113,7 @@ const streamsMaxDefault = 10_000;
 
 class Stream<Request> implements ReportStream {
   readonly peer: string;
+  readonly identities: readonly string[] | undefined;
   readonly #call: Call;
   readonly #options: ReportServiceOptions<Request>;
   readonly #told: RecentlyTold;
@@ -116,8 +122,15 @@ class Stream<Request> implements ReportStream {
   #unreadBytes = 0;
   #isOver = false;
 
-  constructor(call: Call, options: ReportServiceOptions<Request>, told: RecentlyTold, over: () => void) {
+  constructor(
+    call: Call,
+    identities: readonly string[] | undefined,
+    options: ReportServiceOptions<Request>,
+    told: RecentlyTold,
+    over: () => void,
+  ) {
     this.#call = call;
+    this.identities = identities;
     this.#options = options;
     this.#told = told;
     this.#over = over;

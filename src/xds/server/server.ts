@@ -126,7 +126,10 @@ export class XdsServer {
     return this.#streams.size;
   }
 
-  /** Serves something beside discovery on the same ports. Call before `listen`. */
+  /**
+   * Serves something beside discovery on the same ports. Methods are given the caller's names (see Authenticate) as
+   * their last argument. Call before `listen`.
+   */
   addService(service: ServiceDefinition, implementation: UntypedServiceImplementation): void {
     const { authenticate } = this.#options;
     this.#plain.addService(service, authenticated(implementation, authenticate, false));
@@ -281,7 +284,8 @@ function authenticated(
       name,
       (call: AnyCall, ...rest: unknown[]) => {
         call.on('error', () => {});
-        const start = (): void => void (method as (...args: unknown[]) => void)(call, ...rest);
+        const start = (identities: Identities): void =>
+          (method as (...args: unknown[]) => void)(call, ...rest, identities);
         void whenAuthenticated(call, authenticate, isSecure, start);
       },
     ]),
