@@ -1,6 +1,6 @@
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import type { DerivationError } from './index.ts';
+import type { DerivationError, Handle } from './index.ts';
 import { CycleError, Graph, structurallyEqual } from './index.ts';
 
 describe('Graph.derived', () => {
@@ -22,6 +22,33 @@ describe('Graph.derived', () => {
     numbers.set('a', 5);
     expect([double.get('a'), double.get('b')]).toEqual([10, 4]);
     expect(runs).toBe(3);
+  });
+
+  test('handle: the value without looking for it, recorded as any, also after an eviction', () => {
+    const graph = new Graph();
+    const words = graph.input<string>('words');
+    const found = graph.derived({ name: 'found', compute: (key: string) => words.get(key) ?? 'none' });
+    const handle = found.handle('x');
+    const shown = graph.derived({ name: 'shown', compute: (_all: 'all') => handle.attempt() });
+    expect(handle.isFresh).toBe(false);
+    expect(shown.get('all')).toMatchObject({ value: 'none' });
+    expect(handle.isFresh).toBe(true);
+    words.set('x', 'here');
+    expect([handle.isFresh, shown.isFresh('all')]).toEqual([false, false]);
+    expect(shown.get('all')).toMatchObject({ value: 'here' });
+    // Twice, for what was asked for since the last time stays.
+    graph.evict();
+    expect(graph.evict()).toBeGreaterThan(0);
+    expect(found.size).toBe(0);
+    words.set('x', 'elsewhere');
+    expect(handle.isFresh).toBe(false);
+    expect(handle.attempt()).toMatchObject({ value: 'elsewhere' });
+    // It is the family's again, and nobody computes it twice.
+    const { computations } = graph;
+    expect(found.get('x')).toBe('elsewhere');
+    expect([graph.computations, found.size, handle.isFresh]).toEqual([computations, 1, true]);
+    words.set('x', 'at last');
+    expect([handle.attempt(), found.get('x')]).toMatchObject([{ value: 'at last' }, 'at last']);
   });
 
   test('derived: an equal value stops the change there (early cut-off)', () => {
@@ -340,7 +367,10 @@ function model(graph: Graph) {
       return end.ok ? `${key}>${end.value}` : 'loop';
     },
   });
+  const handles = new Map<string, Handle<string>>();
   const answer = (key: string): unknown => ({
+    // By a handle that outlives evictions.
+    zoneByHandle: byHandle(key),
     zone: byZone
       .get(key)
       .map((row) => row.key)
@@ -355,6 +385,13 @@ function model(graph: Graph) {
     end: rulesLoop(rules, key) ? 'loop' : follow.attempt(key),
   });
   return { graph, services, rules, zones, answer };
+
+  function byHandle(key: string): unknown {
+    const handle = handles.get(key) ?? zoneOf.handle(key);
+    handles.set(key, handle);
+    const outcome = handle.attempt();
+    return outcome.ok ? outcome.value : 'failed';
+  }
 }
 
 /** Where a cycle is met depends on who asks first: only its being one is compared. */

@@ -320,7 +320,7 @@ class Memo<Argument, T> extends Node implements Source, Handle<T> {
   }
 
   get isFresh(): boolean {
-    return this.freshness === 'clean';
+    return this.#isEvicted ? this.#family.isFresh(this.#argument) : this.freshness === 'clean';
   }
 
   attempt(): Outcome<T> {
