@@ -88,7 +88,8 @@ describe.each(['true', 'false'])('ISTIO_DELTA_XDS %s', (delta) => {
       },
     });
     expect(dialects).toEqual([delta === 'true' ? 'delta' : 'sotw']);
-    const { server, stat } = proxy;
+    const { server } = proxy;
+    const stat = (name: string): number | undefined => proxy?.stat(name);
     const hosts = (): number | undefined => server.clusters.get(web)?.hosts.length;
     const answer = async (status: number): Promise<void> => {
       await waitFor(`status ${status}`, async () => {

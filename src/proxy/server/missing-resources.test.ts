@@ -164,13 +164,13 @@ test('SotW: of two assignments with one name the first counts, as in Envoy (part
   await waitFor('the stream', () => streams[0]?.sent[0]);
   const respond = (
     schema: typeof ClusterSchema | typeof ClusterLoadAssignmentSchema,
-    ...anys: object[]
+    ...anys: ReturnType<typeof packAny>[]
   ): void =>
     streams[0]!.respond({
       typeUrl: typeUrlOf(schema),
       versionInfo: '1',
       nonce: '1',
-      resources: anys as never,
+      resources: anys,
     });
   respond(ClusterSchema, packAny(ClusterSchema, cluster('a', '0s')));
   respond(
