@@ -227,6 +227,11 @@ describe('ProxyDistribution', () => {
       'lagging sent RDS r',
       'lagging earlier RDS r',
     ]);
+    // The answer to the older form is none to the newer.
+    proxy.ack('RDS');
+    expect([first, second].map((each) => proxy.says(each))).toEqual(['acked', 'lagging sent RDS r']);
+    proxy.ack('RDS');
+    expect(proxy.says(second)).toBe('acked');
   });
 
   test('stateAt: revisions that were merged count together', () => {

@@ -144,8 +144,8 @@ export class ProxyDistribution {
   readonly #ackedMs = new Map<string, number>();
   /** Type URL -> the newest revision when the last response of it was made: it has all of that. */
   readonly #sentRevision = new Map<string, number>();
-  /** Type URL -> when the oldest response was sent that the proxy has said nothing of (monotonic). */
-  readonly #unansweredMs = new Map<string, number>();
+  /** Type URL -> responses that the proxy has said nothing of, and when the oldest was sent (monotonic). */
+  readonly #unanswered = new Map<string, { readonly sinceMs: number; readonly count: number }>();
   #isConnecting = true;
   #idleSinceMs: number | undefined;
   /** Targets were asked for since the last look, and may have moved. */
@@ -167,18 +167,21 @@ export class ProxyDistribution {
   sent(typeUrl: string): void {
     const { ledger, clock } = this.#options;
     this.#sentRevision.set(typeUrl, ledger.latest);
-    if (!this.#unansweredMs.has(typeUrl)) this.#unansweredMs.set(typeUrl, clock.monotonicMs());
+    const before = this.#unanswered.get(typeUrl) ?? { sinceMs: clock.monotonicMs(), count: 0 };
+    this.#unanswered.set(typeUrl, { ...before, count: before.count + 1 });
   }
 
-  /** The proxy has answered its last response of a type with a refusal. */
+  /** The proxy has answered its last response of a type with a refusal: that says nothing of those before it. */
   nacked(typeUrl: string): void {
-    this.#unansweredMs.delete(typeUrl);
+    const before = this.#unanswered.get(typeUrl);
+    if (before === undefined || before.count <= 1) this.#unanswered.delete(typeUrl);
+    else this.#unanswered.set(typeUrl, { ...before, count: before.count - 1 });
   }
 
   /** The proxy has acknowledged a response; before anything else of that type is sent. */
   acked(typeUrl: string, response: OpenResponse | undefined): void {
     this.#ackedMs.set(typeUrl, this.#options.clock.monotonicMs());
-    this.#unansweredMs.delete(typeUrl);
+    this.#unanswered.delete(typeUrl);
     const revision = this.#sentRevision.get(typeUrl) ?? 0;
     if (response === undefined || response.changed.length === 0 || this.#open.length === 0) return;
     const changed = new Set(response.changed);
@@ -342,9 +345,10 @@ export class ProxyDistribution {
     return names.every((name) => this.#isNameAcked(typeUrl, name, target));
   }
 
-  /** Delivery has taken a response for accepted because nothing was said of it. */
+  /** Delivery, which has one response under way at a time, has taken one for accepted of which nothing was said. */
   #isMute(typeUrl: string): boolean {
-    return this.#unansweredMs.has(typeUrl) && this.#options.view.inFlight(typeUrl) === undefined;
+    const count = this.#unanswered.get(typeUrl)?.count ?? 0;
+    return count > (this.#options.view.inFlight(typeUrl) === undefined ? 0 : 1);
   }
 
   #hasNeeds(typeUrl: string, encoded: Encoded | undefined): boolean {
@@ -428,7 +432,7 @@ export class ProxyDistribution {
     const { view } = this.#options;
     const lookedMs = open[0]?.atMs ?? nowMs;
     const wanted = target?.get(name);
-    const unansweredMs = this.#unansweredMs.get(typeUrl) ?? lookedMs;
+    const unansweredMs = this.#unanswered.get(typeUrl)?.sinceMs ?? lookedMs;
     if (this.#isMute(typeUrl)) return { typeUrl, name, reason: 'sent', sinceMs: unansweredMs };
     if (wanted !== undefined && isSameContent(wanted, view.inUseOf(typeUrl, name))) {
       const sinceMs = this.#ackedMs.get(typeUrl) ?? lookedMs;
