@@ -12,6 +12,7 @@ import type { OutlierDetectionSchema } from '../../api/gen/envoy/config/cluster/
 import { LeastRequestSchema } from '../../api/gen/envoy/extensions/load_balancing_policies/least_request/v3/least_request_pb.js';
 import { RoundRobinSchema } from '../../api/gen/envoy/extensions/load_balancing_policies/round_robin/v3/round_robin_pb.js';
 import { WrrLocalitySchema } from '../../api/gen/envoy/extensions/load_balancing_policies/wrr_locality/v3/wrr_locality_pb.js';
+import { blackHoleCluster, parseClusterName } from '../../model/cluster-name.ts';
 import type { Origin } from '../../model/origin.ts';
 import type { Endpoint } from '../../model/service.ts';
 import type { ClusterInit } from '../cluster/traffic-policy.ts';
@@ -23,6 +24,7 @@ import { clusterEndpoints } from '../endpoint/cluster-endpoints.ts';
 import { loadAssignment } from '../endpoint/load-assignment.ts';
 import type { LayeredPolicy } from '../layered-policy.ts';
 import { durationOf, pack } from '../proto-values.ts';
+import { unknownCluster } from '../route/action.ts';
 import type { Built, Provenance, ProxyScope, ResourceKind } from '../resource.ts';
 import { kindOfParts } from '../resource.ts';
 import { destinationScope } from '../views.ts';
@@ -63,9 +65,9 @@ export const grpcClusters: ResourceKind<GrpcClusterInput, typeof ClusterSchema> 
   generator: grpcGenerator,
 };
 
-function grpcClusterInput(world: World, scope: ProxyScope, name: string): GrpcClusterInput {
+function grpcClusterInput(world: World, scope: ProxyScope, name: string): GrpcClusterInput | undefined {
   const target = outboundTarget(world, scope, name);
-  if (target === undefined) return { name, origins: {} };
+  if (target === undefined) return mayBeNamed(name) ? { name, origins: {} } : undefined;
   const { policy, service, discovery } = target;
   const isDns = discovery === 'STRICT_DNS' || discovery === 'LOGICAL_DNS';
   const endpoints = isDns ? clusterEndpoints(world, scope, target) : [];
@@ -85,6 +87,13 @@ function grpcClusterInput(world: World, scope: ProxyScope, name: string): GrpcCl
     serviceOrigin: service.origin,
     origins: policy.origins,
   };
+}
+
+/** Whether a route of ours could name it. */
+function mayBeNamed(name: string): boolean {
+  return (
+    name === blackHoleCluster || name === unknownCluster || parseClusterName(name)?.direction === 'outbound'
+  );
 }
 
 function buildGrpcCluster(input: GrpcClusterInput): Built<typeof ClusterSchema> {
