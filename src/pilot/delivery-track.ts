@@ -12,6 +12,8 @@ export interface Flight {
   /** Names that it tells to forget, or leaves out of a whole set. */
   readonly removed: readonly string[];
   readonly names: readonly string[];
+  /** The names of the subscription when it was sent: `after` holds no others. Undefined: it was to all. */
+  readonly asked: ReadonlySet<string> | undefined;
   readonly atMs: number;
 }
 

@@ -290,9 +290,12 @@ export class Delivery {
     track.due = new Set(remaining);
     track.settled = undefined;
     const names = resources.map(({ name }) => name);
-    track.flight = { nonce, after, changed, removed: plan.removed, names, atMs: clock.monotonicMs() };
+    const subscription = port.subscriptions.get(typeUrl);
+    const asked = subscription?.wildcard === true ? undefined : subscription?.names;
+    const atMs = clock.monotonicMs();
+    track.flight = { nonce, after, changed, removed: plan.removed, names, asked, atMs };
     // Envoy does not answer a response of which it wants nothing any more.
-    this.#wakeAt(track.flight.atMs + answerMs);
+    this.#wakeAt(atMs + answerMs);
   }
 
   #outgoing(typeUrl: string, resources: readonly Encoded[]): readonly OutgoingResource[] {
@@ -326,7 +329,7 @@ export class Delivery {
     if (track.typeUrl === typeUrls.cluster) this.#clustersAccepted(flight);
     if (track.typeUrl === typeUrls.endpoint) this.#order.endpointsAccepted(flight.names);
     // In delta names may have gone while the response was on its way.
-    track.names = undefined;
+    track.names = flight.asked;
     this.#prune(track);
   }
 
@@ -346,6 +349,7 @@ export class Delivery {
   /** Forgets what the proxy has of names that it does not ask for any more: it drops them. */
   #prune(track: Track): void {
     const subscription = this.#options.port.subscriptions.get(track.typeUrl);
+    if (subscription?.wildcard === true) track.names = undefined;
     if (subscription === undefined || subscription.wildcard || track.names === subscription.names) return;
     const { names } = subscription;
     track.names = names;
