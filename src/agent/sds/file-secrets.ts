@@ -62,6 +62,11 @@ export class FileSecrets {
     return watched.resource;
   }
 
+  /** All that are watched. */
+  get names(): readonly string[] {
+    return [...this.#watched.keys()];
+  }
+
   /** Nobody wants it any more. */
   forget(name: string): void {
     this.#watched.get(name)?.files.close();

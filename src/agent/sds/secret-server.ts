@@ -53,7 +53,11 @@ export class SecretServer {
         const handler = new SecretStream(stream, {
           get: (name) => this.#secrets.get(name),
           logger,
-          closed: () => this.#closed(handler),
+          asked: () => this.#forgetUnasked(),
+          closed: () => {
+            this.#streams.delete(handler);
+            this.#forgetUnasked();
+          },
         });
         this.#streams.add(handler);
         return handler;
@@ -76,16 +80,17 @@ export class SecretServer {
     rmSync(resolve(this.#options.socket), { force: true });
   }
 
-  #closed(gone: SecretStream): void {
-    this.#streams.delete(gone);
-    for (const name of gone.names)
-      if (![...this.#streams].some(({ names }) => names.has(name))) this.#secrets.forget(name);
+  #forgetUnasked(): void {
+    const asked = new Set([...this.#streams].flatMap(({ names }) => [...names]));
+    for (const name of this.#secrets.names) if (!asked.has(name)) this.#secrets.forget(name);
   }
 }
 
 interface SecretStreamOptions {
   readonly get: (name: string) => OutgoingResource | undefined;
   readonly logger: Logger;
+  /** What it is subscribed to may have changed. */
+  readonly asked: () => void;
   readonly closed: () => void;
 }
 
@@ -106,6 +111,11 @@ class SecretStream implements XdsStreamHandler {
   }
 
   received(_typeUrl: string, event: SubscriptionEvent): void {
+    this.#answer(event);
+    this.#options.asked();
+  }
+
+  #answer(event: SubscriptionEvent): void {
     switch (event.kind) {
       case 'subscribe':
         this.#send(this.names);

@@ -1,5 +1,6 @@
 // Port 15012 at work: who is let in, with which node, and what of secrets they get.
-import { mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { connect as connectTcp } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -266,6 +267,110 @@ describe.skipIf(absent)('the port through TLS', () => {
     client.send({ typeUrl: typeUrls.listener });
     expect((await client.next()).typeUrl).toBe(typeUrls.listener);
   }, 15_000);
+
+  test('who is nobody cannot disturb others: garbage, silence, empty certificates (CVE-2022-23635, traps.md 17)', async () => {
+    const { pilot } = await setUp();
+    const preface = 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n';
+    for (const bytes of [
+      Buffer.from('GET / HTTP/1.1\r\n\r\n'),
+      Buffer.from(preface + 'x'.repeat(10_000)),
+      Buffer.concat([
+        Buffer.from(preface),
+        Buffer.from('ffffff0104000000ff', 'hex'),
+        Buffer.alloc(70_000, 0xff),
+      ]),
+    ])
+      await new Promise<void>((resolve) => {
+        const socket = connect({
+          port: pilot.securePort,
+          host: '127.0.0.1',
+          ca: mesh.chain,
+          servername: serverName,
+          ALPNProtocols: ['h2'],
+        });
+        socket.once('secureConnect', () => socket.end(bytes));
+        socket.once('error', () => {});
+        socket.once('close', () => resolve());
+        socket.resume();
+      });
+    // Another protocol, none at all, and a message that is too long.
+    const http11 = connect({
+      port: pilot.securePort,
+      host: '127.0.0.1',
+      ca: mesh.chain,
+      servername: serverName,
+    });
+    await new Promise((resolve) =>
+      http11
+        .once('close', resolve)
+        .on('error', () => {})
+        .resume(),
+    );
+    const big = open(pilot.securePort, secure(workload('shop', 'web')));
+    big.sendBytes(Buffer.alloc(5 * 1024 * 1024));
+    expect((await big.failure()).code).toBe(8);
+    const good = open(pilot.securePort, secure(workload('shop', 'web')));
+    ask(good, node('shop', 'web'));
+    expect((await good.next()).typeUrl).toBe(typeUrls.cluster);
+  });
+
+  test('a certificate for servers, and one that is out of date, are no client’s (traps.md 15)', async () => {
+    const { pilot, logs } = await setUp();
+    const made = (name: string, days: string, ...extensions: string[]): Certificate => {
+      const at = (file: string): string => join(directory, `${name}.${file}`);
+      writeFileSync(
+        at('ext'),
+        ['subjectAltName=URI:spiffe://cluster.local/ns/shop/sa/web', ...extensions].join('\n'),
+      );
+      for (const args of [
+        [
+          'req',
+          '-newkey',
+          'ec',
+          '-pkeyopt',
+          'ec_paramgen_curve:prime256v1',
+          '-nodes',
+          '-subj',
+          '/CN=web',
+          '-keyout',
+          at('key'),
+          '-out',
+          at('csr'),
+        ],
+        [
+          'x509',
+          '-req',
+          '-in',
+          at('csr'),
+          '-CA',
+          join(directory, 'mesh-ca.pem'),
+          '-CAkey',
+          join(directory, 'mesh-ca.key'),
+          '-CAcreateserial',
+          '-days',
+          days,
+          '-extfile',
+          at('ext'),
+          '-out',
+          at('pem'),
+        ],
+      ])
+        expect(spawnSync('openssl', args, { encoding: 'utf8' })).toMatchObject({ status: 0 });
+      return { chain: readFileSync(at('pem'), 'utf8'), key: readFileSync(at('key'), 'utf8') };
+    };
+    for (const [certificate, reason] of [
+      [made('server-only', '1', 'extendedKeyUsage=serverAuth'), 'INVALID_PURPOSE'],
+      [made('expired', '-1'), 'CERT_HAS_EXPIRED'],
+    ] as const) {
+      const client = open(pilot.securePort, secure(certificate));
+      ask(client, node('shop', 'web'));
+      expect((await client.failure()).code).toBe(14);
+      expect(logs.join('\n')).toContain(`client certificate refused: ${reason}`);
+    }
+    const good = open(pilot.securePort, secure(made('client', '1', 'extendedKeyUsage=clientAuth')));
+    ask(good, node('shop', 'web'));
+    expect((await good.next()).typeUrl).toBe(typeUrls.cluster);
+  });
 
   test('secrets: for who has shown to be of their namespace, and for nobody in plaintext (B5.11, traps.md 16)', async () => {
     const { pilot, logs } = await setUp(secretYaml(mesh.issue('a.test')));

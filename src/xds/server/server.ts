@@ -131,9 +131,9 @@ export class XdsServer {
    * their last argument. Call before `listen`.
    */
   addService(service: ServiceDefinition, implementation: UntypedServiceImplementation): void {
-    const { authenticate } = this.#options;
-    this.#plain.addService(service, authenticated(implementation, authenticate, false));
-    this.#secure.addService(service, authenticated(implementation, authenticate, true));
+    const { authenticate, logger } = this.#options;
+    this.#plain.addService(service, authenticated(implementation, authenticate, false, logger));
+    this.#secure.addService(service, authenticated(implementation, authenticate, true, logger));
   }
 
   /** Gets connections for which TLS has been ended, by whom their clients' certificates were verified. */
@@ -211,7 +211,8 @@ export class XdsServer {
       fail(call, status.UNAVAILABLE, 'the control plane has not read its configuration yet; try again');
       return;
     }
-    const admit = (): void => void whenAuthenticated(call, this.#options.authenticate, isSecure, start);
+    const admit = (): void =>
+      void whenAuthenticated(call, this.#options.authenticate, isSecure, this.#options.logger, start);
     if (this.#rateLimit.admit(admit)) return;
     const { streamsPerSecond, logger, clock } = this.#options;
     const peer = call.getPeer();
@@ -255,21 +256,26 @@ async function whenAuthenticated(
   call: AnyCall,
   authenticate: Authenticate | undefined,
   isSecure: boolean,
+  logger: Logger,
   start: (identities: Identities) => void,
 ): Promise<void> {
   if (authenticate === undefined) {
     start(undefined);
     return;
   }
-  let identities: Identities;
   try {
-    identities = await authenticate(credentialsOf(call, isSecure));
+    const identities = await authenticate(credentialsOf(call, isSecure));
+    if (!call.cancelled) start(identities);
   } catch (error) {
-    if (error instanceof StreamError) fail(call, error.code, error.message);
-    else fail(call, status.INTERNAL, 'internal error of the control plane');
-    return;
+    // Nobody waits for this promise: what it rejected with would end the process.
+    if (error instanceof StreamError) {
+      fail(call, error.code, error.message);
+      return;
+    }
+    const detail = error instanceof Error ? (error.stack ?? error.message) : String(error);
+    logger.error(`xDS: ${call.getPeer()} ended by an internal error: ${detail}`);
+    fail(call, status.INTERNAL, 'internal error of the control plane');
   }
-  if (!call.cancelled) start(identities);
 }
 
 /** The same methods, behind the question who calls. */
@@ -277,6 +283,7 @@ function authenticated(
   implementation: UntypedServiceImplementation,
   authenticate: Authenticate | undefined,
   isSecure: boolean,
+  logger: Logger,
 ): UntypedServiceImplementation {
   if (authenticate === undefined) return implementation;
   return Object.fromEntries(
@@ -286,7 +293,7 @@ function authenticated(
         call.on('error', () => {});
         const start = (identities: Identities): void =>
           (method as (...args: unknown[]) => void)(call, ...rest, identities);
-        void whenAuthenticated(call, authenticate, isSecure, start);
+        void whenAuthenticated(call, authenticate, isSecure, logger, start);
       },
     ]),
   );
