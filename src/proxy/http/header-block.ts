@@ -67,8 +67,10 @@ export class HeaderBlock implements MessageHeaders {
   readonly #values: (string | undefined)[] = [];
   /** Known name -> one more than the index of its first line; 0 = absent. */
   readonly #slots: number[] = noSlots.slice();
-  /** Name, value, name, value: lines that were added, in order. A removed one has an empty name. */
+  /** Name, value, name, value: lines that were added, in order, up to `#addedEnd`. A removed one has an empty name. */
   readonly #added: string[] = [];
+  /** The array itself never shrinks: cutting it would free its memory with each message. */
+  #addedEnd = 0;
   /** Indices of lines that the peer keeps out of compression tables: the next one must, too (RFC 7541 section 7.1.3). */
   readonly #sensitive: number[] = [];
 
@@ -77,7 +79,7 @@ export class HeaderBlock implements MessageHeaders {
     for (let index = 0; index < this.count; index++) this.#slots[this.ids[index]!] = 0;
     this.text = '';
     this.count = 0;
-    this.#added.length = 0;
+    this.#addedEnd = 0;
     if (this.#sensitive.length > 0) this.#sensitive.length = 0;
   }
 
@@ -151,7 +153,7 @@ export class HeaderBlock implements MessageHeaders {
       result = false;
     }
     const added = this.#added;
-    for (let at = 0; at < added.length; at += 2) {
+    for (let at = 0; at < this.#addedEnd; at += 2) {
       if (added[at] !== name) continue;
       if (test(added[at + 1]!)) return true;
       result = false;
@@ -170,7 +172,7 @@ export class HeaderBlock implements MessageHeaders {
         value = value === undefined ? own : `${value},${own}`;
       }
     }
-    return this.#added.length === 0 ? value : this.#joinAdded(namesById[id]!, value);
+    return this.#addedEnd === 0 ? value : this.#joinAdded(namesById[id]!, value);
   }
 
   /** Whether a known name has a line. */
@@ -181,7 +183,7 @@ export class HeaderBlock implements MessageHeaders {
         if (this.ids[index] === id && this.#states[index] !== dropped) return true;
       }
     }
-    return this.#added.length !== 0 && this.#added.includes(namesById[id]!);
+    return this.#addedEnd !== 0 && this.#hasAdded(namesById[id]!);
   }
 
   removeKnown(id: number): void {
@@ -192,7 +194,7 @@ export class HeaderBlock implements MessageHeaders {
       }
       this.#slots[id] = 0;
     }
-    if (this.#added.length !== 0) this.#removeAdded(namesById[id]!);
+    if (this.#addedEnd !== 0) this.#removeAdded(namesById[id]!);
   }
 
   remove(name: string): void {
@@ -208,15 +210,15 @@ export class HeaderBlock implements MessageHeaders {
   setKnown(id: number, value: string): void {
     const slot = this.#slots[id]!;
     if (slot === 0) {
-      if (this.#added.length !== 0 && this.#replaceAdded(namesById[id]!, value)) return;
-      this.#added.push(namesById[id]!, value);
+      if (this.#addedEnd !== 0 && this.#replaceAdded(namesById[id]!, value)) return;
+      this.#push(namesById[id]!, value);
       return;
     }
     this.#replaceLine(slot - 1, value);
     for (let index = slot; index < this.count; index++) {
       if (this.ids[index] === id) this.#states[index] = dropped;
     }
-    if (this.#added.length !== 0) this.#removeAdded(namesById[id]!);
+    if (this.#addedEnd !== 0) this.#removeAdded(namesById[id]!);
   }
 
   /** Sets the only value of any name in lower case. Names that are not known move to the end, as in Envoy. */
@@ -224,12 +226,12 @@ export class HeaderBlock implements MessageHeaders {
     const id = nameIdOf(name);
     if (id !== 0) return this.setKnown(id, value);
     this.remove(name);
-    this.#added.push(name, value);
+    this.#push(name, value);
   }
 
   /** Adds a line at the end, whether or not the name has others. `name` is in lower case. */
   add(name: string, value: string): void {
-    this.#added.push(name, value);
+    this.#push(name, value);
   }
 
   /** Drops what trailers must not hold: they would change the message after the fact (RFC 9110 section 6.5.1). */
@@ -253,7 +255,7 @@ export class HeaderBlock implements MessageHeaders {
     for (let index = 0; index < this.count; index++) {
       if (this.#states[index] !== dropped) visit(this.nameAt(index), this.valueAt(index));
     }
-    for (let at = 0; at < this.#added.length; at += 2) {
+    for (let at = 0; at < this.#addedEnd; at += 2) {
       if (this.#added[at] !== '') visit(this.#added[at]!, this.#added[at + 1]!);
     }
   }
@@ -281,7 +283,7 @@ export class HeaderBlock implements MessageHeaders {
     }
     if (runStart >= 0) out += text.substring(runStart, runEnd);
     const added = this.#added;
-    for (let at = 0; at < added.length; at += 2) {
+    for (let at = 0; at < this.#addedEnd; at += 2) {
       const name = added[at]!;
       if (name !== '') out += `${name}: ${added[at + 1]!}\r\n`;
     }
@@ -291,7 +293,8 @@ export class HeaderBlock implements MessageHeaders {
   /** Whether anything is left. */
   get hasLines(): boolean {
     for (let index = 0; index < this.count; index++) if (this.#states[index] !== dropped) return true;
-    return this.#added.some((text, at) => at % 2 === 0 && text !== '');
+    for (let at = 0; at < this.#addedEnd; at += 2) if (this.#added[at] !== '') return true;
+    return false;
   }
 
   /** Hands all lines to `sink`, in order. */
@@ -319,7 +322,7 @@ export class HeaderBlock implements MessageHeaders {
       );
     }
     const added = this.#added;
-    for (let at = 0; at < added.length; at += 2) {
+    for (let at = 0; at < this.#addedEnd; at += 2) {
       const name = added[at]!;
       if (name !== '') sink.pair(nameIdOf(name), name, added[at + 1]!, false);
     }
@@ -337,7 +340,8 @@ export class HeaderBlock implements MessageHeaders {
       this.#values[index] = other.#values[index];
     }
     for (let id = 0; id < nameIdEnd; id++) this.#slots[id] = other.#slots[id]!;
-    this.#added.push(...other.#added);
+    for (let at = 0; at < other.#addedEnd; at++) this.#added[at] = other.#added[at]!;
+    this.#addedEnd = other.#addedEnd;
     this.#sensitive.push(...other.#sensitive);
   }
 
@@ -351,10 +355,20 @@ export class HeaderBlock implements MessageHeaders {
     return this.offsets[index * 4 + 1]! - start === name.length && this.text.startsWith(name, start);
   }
 
+  #push(name: string, value: string): void {
+    this.#added[this.#addedEnd++] = name;
+    this.#added[this.#addedEnd++] = value;
+  }
+
+  #hasAdded(name: string): boolean {
+    for (let at = 0; at < this.#addedEnd; at += 2) if (this.#added[at] === name) return true;
+    return false;
+  }
+
   #joinAdded(name: string, value: string | undefined): string | undefined {
     const added = this.#added;
     let joined = value;
-    for (let at = 0; at < added.length; at += 2) {
+    for (let at = 0; at < this.#addedEnd; at += 2) {
       if (added[at] === name) joined = joined === undefined ? added[at + 1]! : `${joined},${added[at + 1]!}`;
     }
     return joined;
@@ -362,13 +376,13 @@ export class HeaderBlock implements MessageHeaders {
 
   #removeAdded(name: string): void {
     const added = this.#added;
-    for (let at = 0; at < added.length; at += 2) if (added[at] === name) added[at] = '';
+    for (let at = 0; at < this.#addedEnd; at += 2) if (added[at] === name) added[at] = '';
   }
 
   #replaceAdded(name: string, value: string): boolean {
     const added = this.#added;
     let found = false;
-    for (let at = 0; at < added.length; at += 2) {
+    for (let at = 0; at < this.#addedEnd; at += 2) {
       if (added[at] !== name) continue;
       if (found) added[at] = '';
       else added[at + 1] = value;

@@ -74,7 +74,8 @@ export abstract class Http2Connection implements WireHandler {
   #fragmentBytes = 0;
   #waiting: Http2Stream[] = [];
   #pumping = false;
-  #touched: Http2Stream[] = [];
+  readonly #touched: Http2Stream[] = [];
+  #touchedCount = 0;
   /** Bytes are being parsed: the end of the turn comes by itself. */
   #inTurn = false;
   readonly #resetIds = new Set<number>();
@@ -181,7 +182,7 @@ export abstract class Http2Connection implements WireHandler {
   touch(stream: Http2Stream): void {
     if (stream.isTouched) return;
     stream.isTouched = true;
-    this.#touched.push(stream);
+    this.#touched[this.#touchedCount++] = stream;
   }
 
   /** Something was delivered without bytes having come. */
@@ -192,12 +193,12 @@ export abstract class Http2Connection implements WireHandler {
   #endTurn(): void {
     this.#inTurn = true;
     const touched = this.#touched;
-    for (let index = 0; index < touched.length; index++) {
+    for (let index = 0; index < this.#touchedCount; index++) {
       const stream = touched[index]!;
       stream.isTouched = false;
       stream.onTurnEnd();
     }
-    touched.length = 0;
+    this.#touchedCount = 0;
     this.#inTurn = false;
   }
 

@@ -143,7 +143,7 @@ export class FrameWriter {
   settle(): void {
     const buffered = this.#wire.bufferedBytes;
     if (buffered === 0) {
-      this.#marks.length = 0;
+      if (this.#marks.length > 0) this.#marks.length = 0;
       this.outboundFrames = this.#framesSinceMark;
       this.outboundControlFrames = this.#controlSinceMark;
       return;
@@ -190,11 +190,12 @@ export class FrameWriter {
       // What has not left is still read from this memory: it stays with the wire.
       if (wire.bufferedBytes > 0) this.#buffer = undefined;
     }
-    this.#marks.push({
-      endByte: this.#sentBytes,
-      frames: this.#framesSinceMark,
-      controlFrames: this.#controlSinceMark,
-    });
+    if (wire.bufferedBytes > 0)
+      this.#marks.push({
+        endByte: this.#sentBytes,
+        frames: this.#framesSinceMark,
+        controlFrames: this.#controlSinceMark,
+      });
     this.#framesSinceMark = 0;
     this.#controlSinceMark = 0;
     this.settle();
