@@ -36,8 +36,9 @@ const step: fc.Arbitrary<Step> = fc.oneof(
 );
 
 /** Where a name of a type stands, and what it is called there. */
-const nameIn = (type: Type, name: string): string =>
-  ({ CDS: name, EDS: name, LDS: `l${name}`, RDS: `r${name}` })[type];
+function nameIn(type: Type, name: string): string {
+  return type === 'LDS' ? `l${name}` : type === 'RDS' ? `r${name}` : name;
+}
 
 test('ProxyDistribution: what it calls acknowledged the proxy has said ACK to; in the end nothing lags', () => {
   fc.assert(
