@@ -9,10 +9,12 @@ const accepted = { latest: 9, startedAt: '', revision: 7, accepted: true };
 describe('untilOver', () => {
   /** Lets what waits for the clock go on. */
   async function run<T>(clock: FakeClock, promise: Promise<T>, ms: number): Promise<T> {
-    let isDone = false;
-    const done = promise.finally(() => (isDone = true));
+    const state = { isDone: false };
+    const done = promise.finally(() => {
+      state.isDone = true;
+    });
     done.catch(() => {});
-    for (let passed = 0; passed < ms && !isDone; passed += 10) {
+    for (let passed = 0; passed < ms && !state.isDone; passed += 10) {
       for (let turn = 0; turn < 5; turn++) await Promise.resolve();
       clock.advance(10);
     }

@@ -11,7 +11,7 @@ import type { SubscriptionEvent } from '../xds/server/subscription.ts';
 import { typeUrls } from '../xds/types.ts';
 import type { HeldResource, RejectedResources, StandingRefusal } from './delivery.ts';
 import { Delivery } from './delivery.ts';
-import type { ProxyView } from './distribution/proxy-distribution.ts';
+import type { ProxyView } from './distribution/proxy-state.ts';
 import { ProxyDistribution } from './distribution/proxy-distribution.ts';
 import type { PushLog } from './distribution/push-log.ts';
 import type { RevisionLedger } from './distribution/revisions.ts';

@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import type { Type } from '../../../test/support/delivery-bench.ts';
 import { DeliveryBench, short, types } from '../../../test/support/delivery-bench.ts';
 import { FakeClock } from '../../../test/support/fake-clock.ts';
-import type { ProxyState } from './proxy-distribution.ts';
+import type { ProxyState } from './proxy-state.ts';
 import { ProxyDistribution } from './proxy-distribution.ts';
 import { RevisionLedger } from './revisions.ts';
 

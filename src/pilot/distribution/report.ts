@@ -9,7 +9,7 @@ import type { StandingRefusal } from '../delivery.ts';
 import type { PilotServer } from '../pilot.ts';
 import type { ProxyConnection } from '../proxy-connection.ts';
 import { positionOf } from '../source-position.ts';
-import type { LaggingResource, ProxyState } from './proxy-distribution.ts';
+import type { LaggingResource, ProxyState } from './proxy-state.ts';
 import type { ChangedObject, Revision } from './revisions.ts';
 
 /** Proxies, and resources of each, that are listed; counts are of all. */
