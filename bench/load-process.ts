@@ -12,6 +12,11 @@ export interface LoadFile {
   readonly text?: string;
 }
 
+const running = new Set<ChildProcess>();
+process.on('exit', () => {
+  for (const child of running) child.kill('SIGKILL');
+});
+
 export class LoadProcess {
   readonly #child: ChildProcess;
   readonly #waiting = new Map<
@@ -31,7 +36,8 @@ export class LoadProcess {
       },
     );
     this.#child = child;
-    process.once('exit', () => child.kill('SIGKILL'));
+    running.add(child);
+    child.once('exit', () => running.delete(child));
     child.stderr.on('data', (chunk: Buffer) => {
       this.#stderr = (this.#stderr + chunk.toString()).slice(-4000);
     });

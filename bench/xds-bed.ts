@@ -139,15 +139,22 @@ export class Bed {
     return this.load.write(this.#absolute(files));
   }
 
-  /** Resolves when the control plane has rested for a while: it may compute for seconds before it sends anything. */
+  /**
+   * Resolves when the control plane has rested for a while: it computed nothing, sent nothing and has nobody in its
+   * queue. It may compute for seconds before it sends anything, and be kept from computing by others.
+   */
   async rested(withinMs: number): Promise<void> {
     const untilMs = performance.now() + withinMs;
-    for (let resting = 0, before = this.cpuSeconds(); resting < 2;) {
+    let before = { cpu: Number.NaN, pushes: Number.NaN };
+    for (let resting = 0; resting < 2;) {
       // oxlint-disable-next-line no-await-in-loop -- waiting
       await new Promise((resolve) => setTimeout(resolve, restMs));
-      const now = this.cpuSeconds();
-      resting = now - before <= restSeconds ? resting + 1 : 0;
-      before = now;
+      // oxlint-disable-next-line no-await-in-loop -- waiting
+      const { pushes, queue } = await this.#counters();
+      const cpu = this.cpuSeconds();
+      const isResting = cpu - before.cpu <= restSeconds && pushes === before.pushes && queue === 0;
+      resting = isResting ? resting + 1 : 0;
+      before = { cpu, pushes };
       if (performance.now() > untilMs)
         throw new Error(`the control plane has not rested within ${withinMs} ms`);
     }
@@ -193,18 +200,21 @@ export class Bed {
 
   async #spent(): Promise<{ cpu: number; loadCpu: number; at: number; pushes: number }> {
     return {
-      pushes: await this.#pushes(),
+      pushes: (await this.#counters()).pushes,
       cpu: this.cpuSeconds(),
       loadCpu: cpuMicroseconds(this.load.pid) / 1e6,
       at: performance.now() / 1000,
     };
   }
 
-  async #pushes(): Promise<number> {
+  /** Its own account: responses sent, connections that wait for a push. */
+  async #counters(): Promise<{ readonly pushes: number; readonly queue: number }> {
     const response = await fetch(`http://127.0.0.1:${debugPort}/metrics`);
     const lines = (await response.text()).split('\n');
-    return lines
-      .filter((line) => line.startsWith('pilot_xds_pushes{'))
-      .reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(' ') + 1)), 0);
+    const sum = (name: string): number =>
+      lines
+        .filter((line) => line.startsWith(`${name}{`) || line.startsWith(`${name} `))
+        .reduce((total, line) => total + Number(line.slice(line.lastIndexOf(' ') + 1)), 0);
+    return { pushes: sum('pilot_xds_pushes'), queue: sum('pilot_push_queue_size') };
   }
 }
