@@ -421,9 +421,10 @@ export class PilotServer implements Pilot {
       return origins.length === 0 ? name : `${name} (from ${[...new Set(origins)].join('; ')})`;
     });
     const more = resources.length > 5 ? ` and ${resources.length - 5} more` : '';
-    const what = `refused ${isCertain ? '' : 'one of '}${blamed.join(', ')}${more}`;
+    const which = resources.length === 0 ? 'a removal' : `${blamed.join(', ')}${more}`;
+    const what = `refused ${isCertain ? '' : 'one of '}${which}`;
     const next = isCertain ? 'not sent again until it changes' : 'they are sent one by one to find it';
-    const why = `${what}: ${message.trim()}; ${next}`;
+    const why = `${what}: ${message.trim().slice(0, refusalLengthMax)}; ${next}`;
     const line = `${type}: ${connection.stream.id} ${why}`;
     // Each proxy's own refusal is on the pages and in proxy-status.
     if (this.#refusalsTold.isNews(`${type} ${why}`, this.clock.monotonicMs())) this.#logger.warn(line);
@@ -438,6 +439,8 @@ export class PilotServer implements Pilot {
 
 /** The proxies of a mesh refuse the same thing within moments of each other; who breaks it anew is told anew. */
 const refusalSilenceMs = 5000;
+/** Characters of a refusal that are logged. */
+const refusalLengthMax = 2000;
 
 const inboundTypes: Readonly<Record<PushReason, string>> = {
   config: 'config',

@@ -3,7 +3,7 @@ import { fromBinary } from '@bufbuild/protobuf';
 import { DeltaDiscoveryRequestSchema } from '../../api/gen/envoy/service/discovery/v3/discovery_pb.js';
 import { receiveDelta } from './delta-subscription.ts';
 import type { Dialect } from './dialect.ts';
-import { decoded } from './dialect.ts';
+import { decoded, toldError } from './dialect.ts';
 import { encodeDeltaResponse } from './response.ts';
 
 export const delta: Dialect = {
@@ -25,9 +25,7 @@ export const delta: Dialect = {
             unsubscribe,
             versions,
             nonce: responseNonce,
-            ...(errorDetail === undefined
-              ? {}
-              : { error: { code: errorDetail.code, message: errorDetail.message } }),
+            ...toldError(errorDetail),
           },
           wildcardType,
         ),

@@ -1,5 +1,6 @@
 // The two ways to speak xDS: state of the world, and delta. A stream speaks one of them from its first byte.
 import type { Node } from '../../api/gen/envoy/config/core/v3/base_pb.js';
+import { errorLengthMax } from './limits.ts';
 import { StreamError, grpcStatus } from './stream-error.ts';
 import type { Received, Subscription } from './subscription.ts';
 
@@ -44,6 +45,14 @@ export interface Dialect {
   /** Throws StreamError for what is no request. */
   decode(bytes: Uint8Array): DiscoveryMessage;
   encode(head: ResponseHead, response: StreamResponse): Buffer;
+}
+
+/** The error of a NACK, as far as it is kept. */
+export function toldError(detail: { readonly code: number; readonly message: string } | undefined): {
+  readonly error?: { readonly code: number; readonly message: string };
+} {
+  if (detail === undefined) return {};
+  return { error: { code: detail.code, message: detail.message.slice(0, errorLengthMax) } };
 }
 
 /** Runs a decoder on bytes that a peer made up. */

@@ -12,7 +12,7 @@ import type { Clock } from '../../base/clock.ts';
 import { systemClock } from '../../base/clock.ts';
 import { LoggerRegistry } from '../../base/logger.ts';
 import { typeUrls } from '../types.ts';
-import { firstRequestMs, ignoredTypesMax, namesMax } from './limits.ts';
+import { errorLengthMax, firstRequestMs, ignoredTypesMax, namesMax } from './limits.ts';
 import type { XdsServerOptions } from './server.ts';
 import { XdsServer } from './server.ts';
 
@@ -177,6 +177,26 @@ describe('clients that come again and again', () => {
     await client.next();
     expect(logs.filter((line) => line.includes('which is not served'))).toHaveLength(ignoredTypesMax);
   });
+});
+
+test('XdsServer: of an endless error only the beginning is kept (traps 17)', async () => {
+  let kept = 0;
+  const { port } = await serve({
+    connect: (stream) => ({
+      received: (typeUrl, event) => {
+        if (event.kind === 'subscribe')
+          stream.send({ typeUrl, versionInfo: 't/1', resources: [], removed: [] });
+        if (event.kind === 'nack') kept = event.rejection.message.length;
+      },
+      drained: () => {},
+      closed: () => {},
+    }),
+  });
+  const client = keep(new BareDeltaClient(port));
+  client.send({ typeUrl: typeUrls.route, resourceNamesSubscribe: ['80'], node });
+  client.nack(await client.next(), 'x'.repeat(3 << 20));
+  await waitFor('the NACK', () => kept > 0 || undefined);
+  expect(kept).toBe(errorLengthMax);
 });
 
 describe('clients that say nothing', () => {

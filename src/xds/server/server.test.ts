@@ -81,7 +81,7 @@ const node = { id: 'sidecar~10.0.0.1~pod.default~default.svc.cluster.local' };
 const ask = { typeUrl: typeUrls.route, resourceNames: ['80'], node };
 
 describe('XdsServer', () => {
-  test('XdsServer: two clients are sent the same bytes under nonces of their own (partly B1.01, B2.10)', async () => {
+  test('XdsServer: two clients are sent the same bytes under nonces of their own (B2.10)', async () => {
     const shared = [route('80')];
     const { port, sessions } = await serve({}, ({ stream }, typeUrl, event) => {
       if (event.kind === 'subscribe')

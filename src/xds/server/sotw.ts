@@ -2,7 +2,7 @@
 import { fromBinary } from '@bufbuild/protobuf';
 import { DiscoveryRequestSchema } from '../../api/gen/envoy/service/discovery/v3/discovery_pb.js';
 import type { Dialect } from './dialect.ts';
-import { decoded } from './dialect.ts';
+import { decoded, toldError } from './dialect.ts';
 import { encodeResponse } from './response.ts';
 import { receive } from './subscription.ts';
 
@@ -22,9 +22,7 @@ export const sotw: Dialect = {
             names: resourceNames,
             nonce: responseNonce,
             version: versionInfo,
-            ...(errorDetail === undefined
-              ? {}
-              : { error: { code: errorDetail.code, message: errorDetail.message } }),
+            ...toldError(errorDetail),
           },
           wildcardType,
         ),
