@@ -94,7 +94,7 @@ export const subcommands: readonly Subcommand[] = [
   {
     name: 'x',
     aliases: ['experimental'],
-    summary: 'Small tools: a test server, a command run in a pod',
+    summary: 'Small tools: a test server, a command run in a pod, synthetic meshes, many played proxies',
     load: () => import('./x.ts'),
   },
 ];
