@@ -191,12 +191,12 @@ export class HttpStream implements MatchInput {
   }
 
   /** The connection is gone, or the client took the request back (`details`). */
-  onDownstreamGone(details = 'downstream_remote_disconnect'): void {
+  onDownstreamGone(details = 'downstream_remote_disconnect', flag: number = flagBits.DC): void {
     if (!this.active) return;
     const { info } = this;
     if (this.#forwarding) this.#forwarder.cancel();
     this.connection.manager.stats.downstream_rq_rx_reset.inc();
-    info.responseFlags |= flagBits.DC;
+    info.responseFlags |= flag;
     info.responseCodeDetails = details;
     this.#complete();
   }

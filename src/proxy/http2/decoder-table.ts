@@ -8,13 +8,13 @@ import { dynamicIndexFirst, entryOverheadBytes, staticTable } from './hpack-stat
 
 /** Entries by slot. `values` are kept for pseudo headers only. */
 export interface LineTable {
-  readonly kinds: ArrayLike<number>;
-  readonly nameLengths: ArrayLike<number>;
-  readonly valueLengths: ArrayLike<number>;
+  readonly kinds: Int32Array;
+  readonly nameLengths: Int32Array;
+  readonly valueLengths: Int32Array;
   readonly values: readonly (string | undefined)[];
   /** 1: the name or value holds what no field may. */
-  readonly bad: ArrayLike<number>;
-  readonly badNames: ArrayLike<number>;
+  readonly bad: Uint8Array;
+  readonly badNames: Uint8Array;
   /** The slot of an HPACK index; -1: there is none. */
   slotOf(index: number): number;
   copyLine(slot: number, to: Uint8Array, at: number): void;
@@ -22,26 +22,24 @@ export interface LineTable {
 }
 
 class StaticEntries implements LineTable {
-  readonly kinds: number[] = [];
-  readonly nameLengths: number[] = [];
-  readonly valueLengths: number[] = [];
+  readonly kinds = new Int32Array(dynamicIndexFirst);
+  readonly nameLengths = new Int32Array(dynamicIndexFirst);
+  readonly valueLengths = new Int32Array(dynamicIndexFirst);
   readonly values: (string | undefined)[] = [];
-  readonly bad: number[] = [];
-  readonly badNames: number[] = [];
+  readonly bad = new Uint8Array(dynamicIndexFirst);
+  readonly badNames = new Uint8Array(dynamicIndexFirst);
   readonly #lines: Uint8Array[] = [];
 
   constructor() {
-    for (const [name, value] of [['', ''] as const, ...staticTable]) {
+    for (const [index, [name, value]] of [['', ''] as const, ...staticTable].entries()) {
       const bytes = Buffer.from(name, 'latin1');
       let hash = 0;
       for (const byte of bytes) hash = hashStep(hash, byte);
       const isPseudo = name.startsWith(':');
-      this.kinds.push(isPseudo ? pseudoKind(name) : internName(bytes, 0, bytes.length, hash));
-      this.nameLengths.push(name.length);
-      this.valueLengths.push(value.length);
+      this.kinds[index] = isPseudo ? pseudoKind(name) : internName(bytes, 0, bytes.length, hash);
+      this.nameLengths[index] = name.length;
+      this.valueLengths[index] = value.length;
       this.values.push(isPseudo ? value : undefined);
-      this.bad.push(0);
-      this.badNames.push(0);
       this.#lines.push(Buffer.from(`${name}: ${value}\r\n`, 'latin1'));
     }
   }
@@ -157,6 +155,11 @@ export class DecoderTable implements LineTable {
     const ring = this.#ring;
     const mask = this.#ringMask;
     const start = this.#starts[slot]!;
+    if (start + length <= ring.length) {
+      // In one piece, as nearly all are.
+      for (let index = 0; index < length; index++) to[at + index] = ring[start + index]!;
+      return;
+    }
     for (let index = 0; index < length; index++) to[at + index] = ring[(start + index) & mask]!;
   }
 

@@ -631,7 +631,11 @@ describe('what a client may not do', () => {
     await new Promise((resolve) => setTimeout(resolve, 50));
     client.send(reset);
     await closed;
-    expect(proxy.log.slice(seen).at(-1)).toMatchObject({ code: 0, details: 'http2.remote_reset' });
+    expect(proxy.log.slice(seen).at(-1)).toMatchObject({
+      code: 0,
+      flags: 'DR',
+      details: 'http2.remote_reset',
+    });
     client.close();
   });
 

@@ -7,6 +7,7 @@ import type { StreamConnection } from '../http/stream-connection.ts';
 import type { SocketAddress } from '../io/socket-address.ts';
 import type { DownstreamConnection } from '../network/filter.ts';
 import type { Http2ServerConnection } from './server-connection.ts';
+import { flagBits } from '../stream-info.ts';
 import { errorCodes } from './frames.ts';
 import { Http2Stream } from './stream.ts';
 
@@ -116,7 +117,8 @@ export class Http2ServerStream extends Http2Stream implements StreamConnection {
     const { request } = this;
     if (!request.active) return;
     this.http2.countReset(request.info);
-    request.onDownstreamGone(code === undefined ? undefined : 'http2.remote_reset');
+    if (code === undefined) request.onDownstreamGone();
+    else request.onDownstreamGone('http2.remote_reset', flagBits.DR);
   }
 
   onWritable(): void {
