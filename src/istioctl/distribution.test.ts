@@ -121,6 +121,19 @@ test('describeRevision: who has it, who refused it and where, who lags and why',
     '  lagging  sent-0.default  RDS 80: sent, not acknowledged, for 2.5 s',
     '  lagging  held-0.default  RDS 80: held until the proxy has the clusters outbound|80||b, for 2.5 s (and 2 more resources)',
   ]);
+  const refusals = ['a', 'b'].map((name) => ({
+    type: 'CDS',
+    name,
+    message: 'prime',
+    from: [{ ...origin, file: 'a.yaml', line: 3, column: 5 }],
+  }));
+  const refusedBy = ['p1', 'p2', 'p3', 'p4', 'p5'].map((proxy) => ({ proxy, refusals }));
+  expect(
+    describeRevision({ ...accepted, affected: 5, acked: 0, refused: 5, refusedBy }, nowMs).slice(1),
+  ).toEqual([
+    '  refused  p1, p2, p3 and 2 more  CDS a, CDS b: prime',
+    '           VirtualService default/a spec.http[0] at a.yaml:3:5',
+  ]);
   expect(describeRevision({ ...accepted, affected: 0 }, nowMs)).toEqual([
     'revision 7: no connected proxy is affected',
   ]);

@@ -185,13 +185,7 @@ export function describeRevision(report: RevisionJson, nowMs: number): readonly 
   if (lagging > 0) parts.push(`${lagging} ${lagging === 1 ? 'lags' : 'lag'}`);
   if (refused > 0) parts.push(`${refused} refused`);
   const lines = [`revision ${report.revision ?? 0}: ${parts.join(', ')}`];
-  for (const { proxy, refusals } of refusedBy.slice(0, shownMax)) {
-    for (const { type, name, message, from } of refusals) {
-      lines.push(`  refused  ${proxy}  ${type} ${name}: ${oneLine(message)}`);
-      for (const origin of from) lines.push(`           ${originText(origin)}`);
-    }
-  }
-  if (refused > shownMax) lines.push(`  refused  and ${refused - shownMax} more proxies`);
+  lines.push(...refusalLines(refusedBy));
   for (const proxy of laggingBy.slice(0, shownMax)) {
     const [first] = proxy.resources;
     const what = first === undefined ? '' : `${first.type} ${first.name}: `;
@@ -204,6 +198,44 @@ export function describeRevision(report: RevisionJson, nowMs: number): readonly 
 }
 
 const shownMax = 10;
+const namesMax = 3;
+
+/** Proxies mostly refuse the same for the same reason: that is one line. */
+function refusalLines(
+  refusedBy: readonly { readonly proxy: string; readonly refusals: readonly RefusalJson[] }[],
+): readonly string[] {
+  const groups = new Map<
+    string,
+    {
+      readonly said: string;
+      readonly proxies: Set<string>;
+      readonly names: Set<string>;
+      readonly from: Set<string>;
+    }
+  >();
+  for (const { proxy, refusals } of refusedBy) {
+    for (const { type, name, message, from } of refusals) {
+      const said = oneLine(message);
+      const group = groups.get(said) ?? { said, proxies: new Set(), names: new Set(), from: new Set() };
+      groups.set(said, group);
+      group.proxies.add(proxy);
+      group.names.add(`${type} ${name}`);
+      for (const origin of from) group.from.add(originText(origin));
+    }
+  }
+  const lines: string[] = [];
+  for (const { said, proxies, names, from } of [...groups.values()].slice(0, shownMax)) {
+    lines.push(`  refused  ${firstOf(proxies)}  ${firstOf(names)}: ${said}`);
+    for (const origin of [...from].slice(0, shownMax)) lines.push(`           ${origin}`);
+  }
+  if (groups.size > shownMax) lines.push(`  refused  for ${groups.size - shownMax} more reasons`);
+  return lines;
+}
+
+function firstOf(texts: ReadonlySet<string>): string {
+  const shown = [...texts].slice(0, namesMax).join(', ');
+  return texts.size > namesMax ? `${shown} and ${texts.size - namesMax} more` : shown;
+}
 
 /** `VirtualService default/reviews spec.http[0] at mesh/reviews.yaml:12:5` */
 function originText({ kind, namespace, name, field, file, line, column }: OriginJson): string {
