@@ -39,6 +39,8 @@ function durations(title: string, { count, min, p50, p90, p99, max }: HistogramS
 }
 
 function milliseconds(value: number): string {
+  // Nothing was measured.
+  if (Number.isNaN(value)) return '-';
   if (value >= 10_000) return `${(value / 1000).toFixed(1)} s`;
   return `${value < 10 ? value.toFixed(2) : value.toFixed(0)} ms`;
 }
