@@ -3,7 +3,7 @@
 // version stays in force.
 import type { FSWatcher } from 'node:fs';
 import { existsSync, readFileSync, statSync, watch } from 'node:fs';
-import { dirname } from 'node:path';
+import { basename, dirname } from 'node:path';
 import { LineCounter, parseDocument } from 'yaml';
 import { fromBinary } from '@bufbuild/protobuf';
 import type { JsonValue } from '@bufbuild/protobuf';
@@ -49,11 +49,12 @@ export class FileSubscription {
   start(): void {
     const { source, clock, logger } = this.#options;
     try {
-      // A file that is written where it stands would be read half: only moves count, as in Envoy. A symlink that
-      // is led elsewhere is a move, too.
+      // A file that is written where it stands would be read half: only moves count, as in Envoy. They are moves to
+      // its own name, or of anything in the folder that the source names: mounted volumes lead a symlink elsewhere.
       const directory = source.watchedDirectory ?? dirname(source.path);
-      this.#watcher = watch(directory, { persistent: false }, (event) => {
-        if (event !== 'rename') return;
+      const own = source.watchedDirectory === undefined ? basename(source.path) : undefined;
+      this.#watcher = watch(directory, { persistent: false }, (event, moved) => {
+        if (event !== 'rename' || (own !== undefined && moved !== null && moved !== own)) return;
         this.#timer?.cancel();
         this.#timer = clock.after(settleMs, () => this.#refresh());
       });
