@@ -58,6 +58,7 @@ export function refuse(track: Track, { message, atMs, isFullSet }: Refusal): Rej
       const inUse = new Map(after);
       for (const name of blamed) inUse.set(name, unknownContent(name, ''));
       track.inUse = inUse;
+      track.mayHoldUnknown = true;
     }
   }
   // Of the rest nobody knows whether the proxy took it: Envoy takes what is good of clusters and listeners. So

@@ -32,6 +32,8 @@ export interface Track {
   /** Accepted on this stream, or held from an earlier one. Never changed in place: it is often a snapshot that others have, too. */
   inUse: Snapshot;
   accepted: boolean;
+  /** Among what is in use there may be content that is not known (see resumed.ts). */
+  mayHoldUnknown: boolean;
   flight: Flight | undefined;
   /** Must be sent even if it is unchanged. */
   due: 'all' | Set<string>;
@@ -68,6 +70,7 @@ export function newTrack({ typeUrl, resumed, versions, before, nowMs }: NewTrack
     resumed,
     inUse: emptySnapshot,
     accepted: false,
+    mayHoldUnknown: false,
     flight: undefined,
     due: 'all',
     refused: before?.refused ?? new Map(),

@@ -163,11 +163,13 @@ export class Delivery {
 
   /** What the proxy has accepted of a type on this stream, or is known to hold from an earlier one. */
   inUse(typeUrl: string): Snapshot {
-    const inUse = this.#tracks.get(typeUrl)?.inUse ?? emptySnapshot;
-    for (const encoded of inUse.values()) {
-      if (isUnknown(encoded)) return new Map([...inUse].filter(([, each]) => !isUnknown(each)));
-    }
-    return inUse;
+    const track = this.#tracks.get(typeUrl);
+    if (track === undefined) return emptySnapshot;
+    if (!track.mayHoldUnknown) return track.inUse;
+    const known = new Map([...track.inUse].filter(([, encoded]) => !isUnknown(encoded)));
+    if (known.size < track.inUse.size) return known;
+    track.mayHoldUnknown = false;
+    return track.inUse;
   }
 
   /** One resource of what `inUse` holds, at no more than a look. */
@@ -272,6 +274,7 @@ export class Delivery {
     track.inUse = heldBefore(versions, target, (encoded) =>
       isEndpoints ? this.#order.endpointsVersion(encoded) : encoded.version,
     );
+    track.mayHoldUnknown = track.inUse !== target;
     track.versions = undefined;
     track.accepted = true;
     if (track.typeUrl === typeUrls.cluster) this.#order.clustersAccepted();

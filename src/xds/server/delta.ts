@@ -16,7 +16,7 @@ export const delta: Dialect = {
     return {
       node,
       typeUrl,
-      names: [...subscribe, ...unsubscribe, ...versions.keys()],
+      names: [subscribe, unsubscribe, [...versions.keys()]],
       receive: (before, wildcardType) =>
         receiveDelta(
           before,

@@ -34,8 +34,8 @@ export interface ResponseHead {
 export interface DiscoveryMessage {
   readonly node: Node | undefined;
   readonly typeUrl: string;
-  /** Every name in it, whatever it is said for. */
-  readonly names: readonly string[];
+  /** Every name in it, by what it is said for. */
+  readonly names: readonly (readonly string[])[];
   /** Takes it in; `before` is never changed. */
   receive(before: Subscription | undefined, wildcardType: boolean): Received;
 }

@@ -14,7 +14,7 @@ export const sotw: Dialect = {
     return {
       node,
       typeUrl,
-      names: resourceNames,
+      names: [resourceNames],
       receive: (before, wildcardType) =>
         receive(
           before,

@@ -201,7 +201,7 @@ export class Stream implements XdsStream {
       this.#ignore(typeUrl);
       return;
     }
-    checkNames(message.names);
+    for (const names of message.names) checkNames(names);
     const before = this.subscriptions.get(typeUrl);
     const { subscription, event } = message.receive(before, isWildcardType(typeUrl));
     // In delta names add up over requests.
