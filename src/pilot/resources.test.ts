@@ -317,7 +317,14 @@ test('Resources: each kind of proxy is touched by what is for it (B4.08)', () =>
 });
 
 test('Resources: what nobody reads touches nobody', () => {
-  const engine = new Engine(mesh);
+  const route = istio(
+    'VirtualService',
+    'networking',
+    'v',
+    'shop',
+    '{hosts: [cart], http: [{route: [{destination: {host: cart}}]}]}',
+  );
+  const engine = new Engine(`${mesh}---${route}`);
   const proxies = [webNode, cartNode, farNode, gatewayNode].map((node) => new Proxy(engine, node));
   const { computations } = engine.graph;
   const unread = [
@@ -325,6 +332,7 @@ test('Resources: what nobody reads touches nobody', () => {
     pod('cart-0', 'cart', '10.1.0.2').replace('namespace: shop,', 'namespace: shop, annotations: {a: b},'),
     pod('cart-0', 'cart', '10.1.0.2').replace('phase: Running,', 'phase: Running, message: well,'),
     service('cart', 2).replace('namespace: shop', 'namespace: shop, annotations: {a: b}'),
+    `${route}status: {observedGeneration: 3}\n`,
   ];
   for (const yaml of unread) {
     engine.apply(yaml);
@@ -332,6 +340,33 @@ test('Resources: what nobody reads touches nobody', () => {
   }
   // The rows of the objects themselves.
   expect(engine.graph.computations - computations).toBeLessThan(8);
+});
+
+test('Resources: a rule that others hide is looked at, and ends there', () => {
+  const hidden = (connections: number): string =>
+    istio(
+      'DestinationRule',
+      'networking',
+      'all',
+      'istio-system',
+      `{host: "*.shop.svc.cluster.local", trafficPolicy: {connectionPool: {tcp: {maxConnections: ${connections}}}}}`,
+    );
+  const own = ['web', 'cart', 'pods'].map((host) =>
+    istio(
+      'DestinationRule',
+      'networking',
+      host,
+      'shop',
+      `{host: ${host}, subsets: [{name: a, labels: {a: b}}]}`,
+    ),
+  );
+  const engine = new Engine([mesh, ...own, hidden(1)].join('---'));
+  const proxies = [webNode, farNode].map((node) => new Proxy(engine, node));
+  const { computations } = engine.graph;
+  engine.apply(hidden(2));
+  for (const proxy of proxies) expect(proxy.look()).toEqual({});
+  // The answer for each service, and what finds them: no cluster, no endpoints, no routes.
+  expect(engine.graph.computations - computations).toBeLessThan(16);
 });
 
 test('Resources: workloads share what they call, and replicas everything (B4.09)', () => {

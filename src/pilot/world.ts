@@ -57,6 +57,28 @@ export const worldKinds = [
 ] as const;
 type WorldKind = (typeof worldKinds)[number];
 
+/** Kinds whose status others write, and nobody here reads. */
+const unreadKinds: ReadonlySet<string> = new Set<WorldKind>([
+  'DestinationRule',
+  'EnvoyFilter',
+  'Gateway',
+  'PeerAuthentication',
+  'ProxyConfig',
+  'ServiceEntry',
+  'Sidecar',
+  'VirtualService',
+]);
+
+/** `config` with the status of `other`, and the generation that belongs to it. */
+function withStatusOf(other: Config, config: Config): Config {
+  const { status: _status, generation: _generation, ...rest } = config;
+  return {
+    ...rest,
+    ...(other.status === undefined ? {} : { status: other.status }),
+    ...(other.generation === undefined ? {} : { generation: other.generation }),
+  };
+}
+
 interface HostRule {
   readonly host: Hostname;
   readonly config: DestinationRuleConfig;
@@ -112,8 +134,17 @@ export class PilotWorld implements World {
     this.#secrets = secrets;
     this.#mesh = graph.input<MeshConfig>('mesh');
     this.#mesh.set('mesh', mesh);
-    const same = (a: unknown, b: unknown): boolean => sameConfig(a as Config, b as Config);
-    this.#inputs = new Map(worldKinds.map((kind) => [kind, graph.input<Config>(kind, same)]));
+    this.#inputs = new Map(
+      worldKinds.map((kind) => [
+        kind,
+        graph.input<Config>(kind, (a, b) =>
+          sameConfig(
+            a as Config,
+            unreadKinds.has(kind) ? withStatusOf(a as Config, b as Config) : (b as Config),
+          ),
+        ),
+      ]),
+    );
     this.#unwell = graph.input<readonly string[]>('unwell-endpoints');
     this.#registry = createRegistry({ graph, sources: this.#sources(), meshConfig: () => this.meshConfig() });
     this.#made = new MadeConfigs({

@@ -78,40 +78,32 @@ export function destinationRuleFor(
   direction: 'outbound' | 'inbound' = 'outbound',
 ): EffectiveDestinationRule | undefined {
   const { namespace, labels } = scope.node;
-  const rules = world.derive(`destination-rules/${direction}/${namespace}/${hostname}`, () =>
-    world
-      .destinationRulesFor(hostname, namespace)
-      // What chosen workloads take in is their Sidecar's to say.
-      .filter((rule) => direction === 'outbound' || selectorOf(rule) === undefined),
-  );
-  if (rules.length === 0) return undefined;
-  const mesh = world.meshConfig();
   const serviceNamespace = visibleService(world, scope, hostname)?.namespace;
-  const asking: Asking = { namespace, labels, serviceNamespace };
-  // Without selectors all workloads of a namespace get the same answer.
-  if (rules.some((rule) => selectorOf(rule) !== undefined)) return effectiveRule(mesh, rules, asking);
-  let known = answers.get(rules);
-  if (known?.mesh !== mesh) {
-    known = { mesh, byNamespace: new Map() };
-    answers.set(rules, known);
-  }
-  const key = serviceNamespace ?? '';
-  const answer = known.byNamespace.get(key) ?? { rule: effectiveRule(mesh, rules, asking) };
-  known.byNamespace.set(key, answer);
-  return answer.rule;
+  const answer = world.derive(
+    `destination-rule/${direction}/${namespace}/${serviceNamespace ?? ''}/${hostname}`,
+    (): Answer => {
+      const rules = world
+        .destinationRulesFor(hostname, namespace)
+        // What chosen workloads take in is their Sidecar's to say.
+        .filter((rule) => direction === 'outbound' || selectorOf(rule) === undefined);
+      if (rules.some((rule) => selectorOf(rule) !== undefined)) return { kind: 'by-labels', rules };
+      const asking: Asking = { namespace, labels: {}, serviceNamespace };
+      const rule = rules.length === 0 ? undefined : effectiveRule(world.meshConfig(), rules, asking);
+      return { kind: 'for-all', rule };
+    },
+  );
+  if (answer.kind === 'for-all') return answer.rule;
+  return effectiveRule(world.meshConfig(), answer.rules, { namespace, labels, serviceNamespace });
 }
 
 /**
- * Only memory: every port and subset of a service asks, and to join thousands of rules takes its time. By the list of
- * rules, which is of one host and one namespace of clients; then by the service's namespace.
+ * Every port and subset of a service asks, and to join thousands of rules takes its time. A rule that others hide
+ * changes no answer, and whoever asked is left alone.
  */
-const answers = new WeakMap<
-  readonly DestinationRuleConfig[],
-  {
-    readonly mesh: MeshConfig;
-    readonly byNamespace: Map<string, { readonly rule: EffectiveDestinationRule | undefined }>;
-  }
->();
+type Answer =
+  /** Without selectors all workloads of a namespace get the same answer. */
+  | { readonly kind: 'for-all'; readonly rule: EffectiveDestinationRule | undefined }
+  | { readonly kind: 'by-labels'; readonly rules: readonly DestinationRuleConfig[] };
 
 interface Asking {
   readonly namespace: string;
