@@ -1,6 +1,7 @@
 // HTTP/2 through our data path, with real peers on both sides, and with peers that do everything wrong.
 import { Client, Metadata, Server, ServerCredentials, credentials, status } from '@grpc/grpc-js';
 import { spawn, spawnSync } from 'node:child_process';
+import { createServer } from 'node:net';
 import { createServer as createHttp1 } from 'node:http';
 import type { Server as Http1Server } from 'node:http';
 import http2 from 'node:http2';
@@ -173,7 +174,7 @@ const fetchHttp1 = async (
   return { body: await response.text(), version: response.headers.get('x-version') };
 };
 
-describe('both protocols on both sides', () => {
+describe('both protocols on both sides (partly D4.01)', () => {
   const large = Buffer.alloc(700_000, 'body ');
 
   test('HTTP/2 to HTTP/1.1: bodies with and without length, many streams at once', () =>
@@ -214,7 +215,7 @@ describe('both protocols on both sides', () => {
     expect((await fetchHttp1('/big')).body.length).toBe(2_000_000);
   });
 
-  test('use_downstream_protocol_config: as the client speaks', async () => {
+  test('use_downstream_protocol_config: as the client speaks (partly D6.11)', async () => {
     const viaHttp2 = await withSession((session) => ask(session, '/same/x', { body: 'a' }));
     expect(viaHttp2.head['x-version']).toBe('2.0');
     // The backend speaks no HTTP/1.1: node answers such a request with 403.
@@ -284,32 +285,83 @@ describe('upstream', () => {
     expect(replies.map((reply) => reply.status)).toEqual([200, 503]);
   });
 
-  test('GOAWAY: what is under way ends well, the next request takes a new connection', () =>
+  test('GOAWAY: what is under way ends well, the next request takes a new connection (partly D4.01)', () =>
     withSession(async (session) => {
       const before = stat('cluster.two.upstream_cx_http2_total');
       let first: http2.ServerHttp2Session | undefined;
+      let letEnd = (): void => {};
       play = (stream, head) => {
         if (head[':path'] !== '/goaway') return false;
         first = stream.session as http2.ServerHttp2Session;
         first.goaway(0, stream.id ?? 0);
         stream.respond({ ':status': 200 });
-        setTimeout(() => stream.end('late'), 30);
+        letEnd = () => stream.end('late');
         return true;
       };
-      const [slow, next] = await Promise.all([
-        ask(session, '/goaway'),
-        new Promise((resolve) => setTimeout(resolve, 10)).then(() => ask(session, '/next', { body: 'n' })),
-      ]);
+      const noticesBefore = stat('cluster.two.upstream_cx_close_notify');
+      const slowReply = ask(session, '/goaway');
+      for (
+        let wait = 0;
+        wait < 300 && stat('cluster.two.upstream_cx_close_notify') === noticesBefore;
+        wait += 1
+      )
+        await new Promise((resolve) => setTimeout(resolve, 10));
+      const next = await ask(session, '/next', { body: 'n' });
+      letEnd();
+      const slow = await slowReply;
       expect([slow.body, next.body]).toEqual(['late', 'n']);
       expect(stat('cluster.two.upstream_cx_http2_total') - before).toBeGreaterThanOrEqual(1);
       expect(stat('cluster.two.upstream_cx_close_notify')).toBeGreaterThanOrEqual(1);
     }));
 
-  test('max_requests_per_connection: a connection serves so many requests', () =>
+  test('max_requests_per_connection: a connection serves so many requests (partly D6.11)', () =>
     withSession(async (session) => {
       for (let index = 0; index < 5; index += 1) expect((await ask(session, '/once')).status).toBe(200);
       expect(stat('cluster.once.upstream_cx_http2_total')).toBe(3);
     }));
+
+  test('GOAWAY and no streams allowed, at once (CVE-2021-32780, traps row 8)', async () => {
+    let connections = 0;
+    const refusing = createServer((socket) => {
+      connections += 1;
+      socket.on('error', () => {});
+      socket.write(Buffer.concat([settings([3, 0]), frame(7, 0, 0, Buffer.alloc(8))]));
+    });
+    await new Promise<void>((resolve) => refusing.listen(25536, host, resolve));
+    const shut = await startStaticProxy(`
+static_resources:
+  listeners: ${hcm(25527)}
+  clusters: ${cluster('one', ports.backend1)}${cluster('two', 25536)}`);
+    const client = new RawHttp2(host, 25527);
+    for (let id = 1; id < 20; id += 2) client.send(headers(id, request('/x')));
+    for (let id = 1; id < 20; id += 2) expect(await client.outcome(id)).toBe('503');
+    expect(connections).toBeLessThanOrEqual(10);
+    client.close();
+    shut.close();
+    refusing.close();
+  });
+
+  test('connection_keepalive: a peer that answers no PING is given up (partly D6.11)', async () => {
+    const deaf = createServer((socket) => {
+      socket.on('error', () => {});
+      socket.write(settings());
+    });
+    await new Promise<void>((resolve) => deaf.listen(25535, host, resolve));
+    const kept = await startStaticProxy(`
+static_resources:
+  listeners: ${hcm(25526)}
+  clusters: ${cluster('one', ports.backend1)}${cluster('two', 25535, 'explicit_http_config: {http2_protocol_options: {connection_keepalive: {interval: 0.05s, timeout: 0.05s}}}')}`);
+    const client = new RawHttp2(host, 25526);
+    client.send(headers(1, request('/x')));
+    expect(await client.outcome(1)).toBe('503');
+    const timeouts = [...kept.stats.counters()].find(({ id }) =>
+      id.name.endsWith('two.http2.keepalive_timeout'),
+    );
+    expect(timeouts?.value).toBe(1);
+    client.close();
+    kept.close();
+    deaf.close();
+  });
 
   test('a slow client holds the upstream back (D4.15)', () =>
     withSession(async (session) => {
@@ -639,7 +691,7 @@ describe('what a client may not do', () => {
     client.close();
   });
 
-  test('a drain says so twice, and closes when the last stream is over', async () => {
+  test('a drain says so twice, and closes when the last stream is over (partly D1.12)', async () => {
     const drained = await startStaticProxy(`
 static_resources:
   listeners: ${hcm(25525)}

@@ -20,6 +20,8 @@ const E = errorCodes;
 
 /** Objects for streams that a connection keeps; more are made when more are open at once. */
 const spareStreamsMax = 64;
+/** Of an idle connection. */
+const idleStreamsMax = 8;
 
 class Head implements RequestHead {
   readonly protocol = 'HTTP/2';
@@ -234,6 +236,7 @@ export class Http2ServerConnection extends Http2Connection implements ManagedCon
       return;
     }
     if (this.streams.size > 0) return;
+    if (this.#spare.length > idleStreamsMax) this.#spare.length = idleStreamsMax;
     if (this.#draining === 'final') this.#close();
     else this.#armIdle();
   }
