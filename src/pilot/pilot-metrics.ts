@@ -33,6 +33,7 @@ export class PilotMetrics {
   readonly rejects: Series;
   readonly expiredNonces: Series;
   readonly internalErrors: Series;
+  readonly sdsCertificateErrors: Series;
   readonly loadRequests: Series;
   readonly sendTime: Histogram;
   readonly writeTimeouts: Series;
@@ -99,6 +100,10 @@ export class PilotMetrics {
     this.rejects = m.counter('pilot_total_xds_rejects', 'Responses that a proxy refused, by type.');
     this.expiredNonces = m.counter('pilot_xds_expired_nonce', 'Requests about an older response, by type.');
     this.internalErrors = m.counter('pilot_total_xds_internal_errors', 'Errors inside the control plane.');
+    this.sdsCertificateErrors = m.counter(
+      'pilot_sds_certificate_errors_total',
+      'Secrets that could not be used, or were not for whoever asked.',
+    );
     this.loadRequests = m.counter(
       'fairlead_load_requests_total',
       'Requests that clients reported (LRS), by cluster and how they ended.',

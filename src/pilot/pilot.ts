@@ -148,7 +148,7 @@ export class PilotServer implements Pilot {
   #versionInfo: string;
   readonly #refusalsTold = new RecentlyTold(refusalSilenceMs);
   readonly #leftOut = new LeftOutServers();
-  readonly #secretsLeftOut = new SecretsLeftOut();
+  readonly #secretsLeftOut: SecretsLeftOut;
   readonly #startedMs: number;
   #pushes = 0;
 
@@ -182,7 +182,10 @@ export class PilotServer implements Pilot {
     });
     this.world = new PilotWorld(this.graph, options.meshConfig ?? defaultMeshConfig, options.features, {
       nowMs: () => this.clock.now(),
-      complain: (line) => this.#logger.warn(line),
+      complain: (line) => {
+        this.metrics.sdsCertificateErrors.add();
+        this.#logger.warn(line);
+      },
       ...(options.mayReadSecrets === undefined ? {} : { mayRead: options.mayReadSecrets }),
     });
     this.gate = new Gate({
@@ -195,9 +198,16 @@ export class PilotServer implements Pilot {
     this.resources = new Resources({
       graph: this.graph,
       world: this.world,
-      kinds: options.kinds ?? (servedKinds as readonly AnyResourceKind[]),
+      kinds: options.kinds ?? servedKinds,
       scopeOf: options.scopeOf ?? proxyScope,
       logger: this.#logger,
+    });
+    this.#secretsLeftOut = new SecretsLeftOut({
+      world: this.world,
+      resources: this.resources,
+      clock: this.clock,
+      logger: this.#logger,
+      counted: () => this.metrics.sdsCertificateErrors.add(),
     });
     const rate = options.rate ?? defaultRate(availableParallelism());
     this.#queue = new PushQueue({
@@ -321,7 +331,7 @@ export class PilotServer implements Pilot {
             for (const other of this.#streams.othersOf(from)) other.warmEndpoints(names);
           },
           closed: (gone) => this.#disconnected(gone),
-          askedForSecrets: (by) => this.#tellSecrets(by),
+          askedForSecrets: (by) => this.#secretsLeftOut.tell(by),
         });
         this.connections.add(connection);
         this.#streams.add(connection);
@@ -392,16 +402,12 @@ export class PilotServer implements Pilot {
     for (const [reason, count] of request.reasons) this.metrics.pushTriggers.add(count, { type: reason });
     this.metrics.queueTime.observe((this.clock.monotonicMs() - request.startMs) / 1000);
     try {
-      this.#tellSecrets(connection);
+      this.#secretsLeftOut.tell(connection);
       return connection.push(request);
     } catch (error) {
       this.pushLog.passed(connection.stream.id, request.pushId);
       this.#failed(connection, error);
     }
-  }
-
-  #tellSecrets(connection: ProxyConnection): void {
-    this.#secretsLeftOut.tell(connection, this.world, this.resources, this.#logger, this.clock.monotonicMs());
   }
 
   #failed(connection: ProxyConnection, error: unknown): void {

@@ -396,6 +396,8 @@ describe.skipIf(absent)('the port through TLS', () => {
       expect.stringMatching(/warning.*kubernetes:\/\/edge\/web.*Secrets of others are not for it/) as string,
     ]);
     expect(logs.some((line) => /warning.*kubernetes:\/\/web.*has not shown who it is/.test(line))).toBe(true);
+    const metrics = await call({ url: `http://127.0.0.1:${pilot.httpPort}/metrics` });
+    expect(metrics.body).toContain('pilot_sds_certificate_errors_total 3');
   });
 
   test('a change of a Secret pushes secrets alone, to those who use it (B5.11)', async () => {
