@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { DeliveryBench, types } from '../../test/support/delivery-bench.ts';
+import { FakeClock } from '../../test/support/fake-clock.ts';
 
 function standardBench(): DeliveryBench {
   const bench = new DeliveryBench();
@@ -342,5 +343,29 @@ describe('Delivery after a NACK', () => {
     bench.push();
     bench.ack('CDS');
     expect(bench.take()).toEqual(['CDS a=1!eds b=1!eds cluster-x=2']);
+  });
+});
+
+describe('Delivery of endpoints on a stream of their own', () => {
+  for (const dialect of ['sotw', 'delta'] as const) {
+    test(`warmEndpoints: ${dialect}: clusters that came on another stream get their endpoints, unchanged (B3.06)`, () => {
+      const bench = new DeliveryBench(new FakeClock(), dialect);
+      bench.set('EDS', 'a=e1', 'b=e1');
+      if (dialect === 'delta') bench.askDelta('EDS', { subscribe: ['a', 'b'] });
+      else bench.ask('EDS', ['a', 'b']);
+      bench.ack('EDS');
+      bench.take();
+      bench.delivery.warmEndpoints(['a', 'not-asked-for']);
+      bench.push();
+      expect(bench.take()).toEqual(['EDS a=e1']);
+    });
+  }
+
+  test('warmEndpoints: a stream with clusters of its own is left alone: another one of the same node is no concern (B1.09)', () => {
+    const bench = standardBench();
+    bench.connect(['a', 'b'], ['r']);
+    bench.delivery.warmEndpoints(['a']);
+    bench.push();
+    expect(bench.take()).toEqual([]);
   });
 });

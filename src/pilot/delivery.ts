@@ -190,6 +190,8 @@ export class Delivery {
 
   /** Another stream of the same proxy took clusters anew: they wait for endpoints, which come on this one (B3.06). */
   warmEndpoints(names: readonly string[]): void {
+    // A stream that has clusters of its own knows what they wait for.
+    if (this.#tracks.has(typeUrls.cluster)) return;
     const track = this.#tracks.get(typeUrls.endpoint);
     const subscribed = this.#options.port.subscriptions.get(typeUrls.endpoint)?.names;
     if (track === undefined || subscribed === undefined) return;
