@@ -489,3 +489,20 @@ ${Array.from({ length: 300 }, (_, line) => `    key-${line}: value\n`).join('')}
   // Once parsed, a place is found without going through the text again.
   expect(performance.now() - start).toBeLessThan(5000);
 });
+
+test('what is wrong with a Secret does not tell what stands in it', () => {
+  const { diagnostics } = readText(
+    's.yaml',
+    `apiVersion: v1
+kind: Secret
+metadata: { name: a }
+data: { x: 12345678, y: '%%hunter2%%' }
+stringData: { z: [hunter2], w: hunter2, v: true }
+`,
+  );
+  expect(diagnostics.map(({ fieldPath, message }) => `${fieldPath.join('.')}: ${message}`)).toEqual([
+    'data.x: must be a string (quote it)',
+    'stringData.z: must be a string',
+    'stringData.v: must be a string (quote it)',
+  ]);
+});
