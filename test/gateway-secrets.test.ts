@@ -2,6 +2,7 @@
 // sends it, follows its changes, and gets nothing that is not its own.
 import { once } from 'node:events';
 import { mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer as createHttpsServer } from 'node:https';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TLSSocket } from 'node:tls';
@@ -24,7 +25,7 @@ import { startProxyProcess } from './support/proxy-process.ts';
 import { needs } from './support/tools.ts';
 import { waitFor } from './support/wait.ts';
 
-const ports = { shared: 24_601, own: 24_602, foreign: 24_603 };
+const ports = { shared: 24_601, own: 24_602, foreign: 24_603, backend: 24_604 };
 const serverName = 'istiod.istio-system.svc';
 
 const gateway = `
@@ -45,7 +46,27 @@ metadata: { name: web, namespace: edge }
 spec:
   hosts: ['*']
   gateways: [gw]
-  http: [{ directResponse: { status: 200, body: { string: served } } }]
+  http:
+    - match: [{ uri: { prefix: /backend } }]
+      route: [{ destination: { host: backend.test, port: { number: 80 } } }]
+    - directResponse: { status: 200, body: { string: served } }
+---
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: { name: backend, namespace: edge }
+spec:
+  hosts: [backend.test]
+  location: MESH_EXTERNAL
+  resolution: STATIC
+  ports: [{ number: 80, name: http, protocol: HTTP, targetPort: ${ports.backend} }]
+  endpoints: [{ address: 127.46.1.9 }]
+---
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: { name: backend, namespace: edge }
+spec:
+  host: backend.test
+  trafficPolicy: { tls: { mode: MUTUAL, credentialName: web, sni: backend.test } }
 `;
 
 function secret(namespace: string, name: string, { chain, key }: Certificate, ca?: string): string {
@@ -169,10 +190,10 @@ describe.skipIf(absent).each(ways)('secrets for stock Envoy $way', ({ way, podIp
       socket.once('close', () => reject(new Error('closed')));
     });
   /** The serial number of the certificate, and the body. */
-  const get = async (servername: string, port: number, shown?: Certificate) => {
+  const get = async (servername: string, port: number, shown?: Certificate, path = '/') => {
     const socket = await dial(servername, port, shown);
     const { serialNumber } = socket.getPeerCertificate();
-    socket.write(`GET / HTTP/1.1\r\nHost: ${servername}\r\nConnection: close\r\n\r\n`);
+    socket.write(`GET ${path} HTTP/1.1\r\nHost: ${servername}\r\nConnection: close\r\n\r\n`);
     let text = '';
     socket.on('data', (chunk: Buffer) => (text += chunk.toString()));
     await new Promise((resolve) => socket.once('close', resolve));
@@ -200,6 +221,29 @@ describe.skipIf(absent).each(ways)('secrets for stock Envoy $way', ({ way, podIp
     const [data] = (await once(open, 'data')) as [Buffer];
     expect(data.toString()).toContain('200 OK');
   }, 60_000);
+
+  test('credentialName of a DestinationRule: the cluster’s certificate and CA are that Secret, too (B5.11)', async () => {
+    const own = web.issue('backend.test');
+    const backend = createHttpsServer(
+      { cert: own.chain, key: own.key, ca: web.chain, requestCert: true, rejectUnauthorized: true },
+      (request, response) => {
+        const shown = (request.socket as TLSSocket).getPeerCertificate();
+        response.end(`seen ${shown.subject.CN}`);
+      },
+    );
+    backend.listen(ports.backend, '127.46.1.9');
+    await once(backend, 'listening');
+    try {
+      const { body } = await eventually('the backend', async () => {
+        const found = await get('c.test', ports.own, client, '/backend');
+        return found.body.includes('seen') ? found : undefined;
+      });
+      expect(body).toContain('seen a.test');
+    } finally {
+      backend.closeAllConnections();
+      backend.close();
+    }
+  }, 30_000);
 
   test('a pair that does not fit changes nothing, and is said with its place (B5.12)', async () => {
     const before = await get('c.test', ports.own, client);
