@@ -228,7 +228,7 @@ describe.skipIf(absent).each(ways)('secrets for stock Envoy $way', ({ way, podIp
       { cert: own.chain, key: own.key, ca: web.chain, requestCert: true, rejectUnauthorized: true },
       (request, response) => {
         const shown = (request.socket as TLSSocket).getPeerCertificate();
-        response.end(`seen ${shown.subject.CN}`);
+        response.end(`seen ${String(shown.subject.CN)}`);
       },
     );
     backend.listen(ports.backend, '127.46.1.9');
