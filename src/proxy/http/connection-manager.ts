@@ -279,7 +279,7 @@ function upgradesOf(config: HttpConnectionManager): ReadonlySet<string> {
     if (upgrade.filters.length > 0)
       throw new ConfigError(`${field}.filters`, 'filters of their own are not supported');
     if (!(upgrade.enabled ?? true)) continue;
-    // Istio lists CONNECT for its tunnels; without HTTP/2 there is nothing to tunnel, and CONNECT is refused.
+    // Istio lists CONNECT for its tunnels, which are not spoken here: CONNECT is refused.
     if (kind !== 'connect') upgrades.add(kind);
   }
   return upgrades;
