@@ -9,6 +9,7 @@ import { gatewayHttp1 } from './gateway-http1.ts';
 import { proxyGrpc, proxyHttp2 } from './proxy-http2.ts';
 import type { Result, Scenario } from './scenario.ts';
 import { xdsChurn } from './xds-churn.ts';
+import { xdsEngine } from './xds-engine/xds-engine.ts';
 import { xdsNoop } from './xds-noop.ts';
 import { xdsPropagation } from './xds-propagation.ts';
 import { xdsReconnect } from './xds-reconnect.ts';
@@ -20,6 +21,7 @@ const scenarios: readonly Scenario[] = [
   proxyGrpc,
   fileToAck,
   generate,
+  xdsEngine,
   xdsPropagation,
   xdsNoop,
   xdsChurn,

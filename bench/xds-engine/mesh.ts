@@ -85,7 +85,7 @@ status: {podIP: ${ipAddresses[0] ?? ''}, phase: Running, ${reason}conditions: [{
 }
 
 export function podNode(shape: MeshShape, service: number, pod: number): ProxyNode {
-  const number = service * 4 + pod;
+  const number = service * 16 + pod;
   return proxyNode({
     namespace: namespaceOf(shape, service),
     podName: `svc-${service}-${pod}`,

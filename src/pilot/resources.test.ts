@@ -371,13 +371,14 @@ test('Resources: a rule that others hide is looked at, and ends there', () => {
 
 test('Resources: workloads share what they call, and replicas everything (B4.09)', () => {
   const engine = new Engine(mesh);
-  new Proxy(engine, webNode);
+  const first = new Proxy(engine, webNode);
   const { builds } = engine.resources;
   const sizes = engine.sizes();
-  new Proxy(engine, { ...webNode, podName: 'web-1', id: 'web-1', ipAddresses: ['10.1.0.6'] });
+  const replica = new Proxy(engine, { ...webNode, podName: 'web-1', id: 'web-1', ipAddresses: ['10.1.0.6'] });
   expect(engine.resources.builds).toBe(builds);
   expect(engine.sizes()).toEqual({ ...sizes, scope: (sizes['scope'] ?? 0) + 1 });
-  new Proxy(engine, cartNode);
+  const other = new Proxy(engine, cartNode);
+  expect([first, replica, other].map(({ isTouched }) => isTouched)).toEqual([false, false, false]);
   // Its inbound cluster and listener.
   expect(engine.resources.builds).toBeLessThanOrEqual(builds + 2);
 });
