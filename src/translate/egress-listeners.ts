@@ -8,6 +8,7 @@ import type { Origin } from '../model/origin.ts';
 import { parseProtocol } from '../model/protocol.ts';
 import type { Protocol, Service } from '../model/service.ts';
 import type { AddressFamily } from './cluster/cluster-input.ts';
+import { remembered } from './remembered.ts';
 import type { World } from './world.ts';
 
 /** One entry of a listener's `hosts`: `namespace/host`. */
@@ -128,9 +129,18 @@ export function listenerVirtualServices(
   listener: EgressListener,
 ): readonly VirtualServiceConfig[] {
   const all = world.virtualServicesFor('mesh', listener.namespace);
-  const { hosts } = listener;
-  return hosts === undefined ? all : all.filter((config) => importsVirtualService(world, hosts, config));
+  const { hosts, key } = listener;
+  if (hosts === undefined) return all;
+  const { domainSuffix } = world.meshConfig();
+  const memoryKey = `${key} ${domainSuffix}`;
+  return all.filter((config) =>
+    remembered(imported, config, memoryKey, () => importsVirtualService(domainSuffix, hosts, config)),
+  );
 }
+
+// Only memory: an edit of one VirtualService looks at the hosts and destinations of that one alone.
+const imported = new WeakMap<VirtualServiceConfig, Map<string, boolean>>();
+const resolved = new WeakMap<VirtualServiceConfig, Map<string, readonly ResolvedDestination[]>>();
 
 /**
  * All that the listeners import together, and the destinations of their VirtualServices: of those only the
@@ -200,11 +210,10 @@ function importsHost(
 }
 
 function importsVirtualService(
-  world: World,
+  domainSuffix: string,
   hosts: readonly ImportedHost[],
   config: VirtualServiceConfig,
 ): boolean {
-  const { domainSuffix } = world.meshConfig();
   const matches = isGatewayApiRoute(config) ? hostnameCovers : hostnamesOverlap;
   return (config.spec.hosts ?? []).some((host) =>
     importsHost(hosts, config.namespace, resolveHost(host, config.namespace, domainSuffix), matches),
@@ -242,6 +251,11 @@ function add(services: Map<Hostname, Service>, service: Service): void {
   if (more.length > 0) services.set(hostname, { ...known, ports: [...known.ports, ...more] });
 }
 
+interface ResolvedDestination {
+  readonly hostname: Hostname;
+  readonly port: number | undefined;
+}
+
 /** Hostname -> the ports that VirtualServices of the listener send to; undefined: all of them. */
 function destinations(
   world: World,
@@ -249,9 +263,15 @@ function destinations(
 ): ReadonlyMap<Hostname, readonly number[] | undefined> {
   const { domainSuffix } = world.meshConfig();
   const found = new Map<Hostname, readonly number[] | undefined>();
+  const memoryKey = `${listener.namespace} ${domainSuffix}`;
   for (const config of listenerVirtualServices(world, listener)) {
-    for (const { host, port } of destinationsOf(config, listener.namespace)) {
-      const hostname = resolveHost(host, config.namespace, domainSuffix);
+    const destinations = remembered(resolved, config, memoryKey, () =>
+      destinationsOf(config, listener.namespace).map(({ host, port }) => ({
+        hostname: resolveHost(host, config.namespace, domainSuffix),
+        port,
+      })),
+    );
+    for (const { hostname, port } of destinations) {
       const known = found.has(hostname) ? found.get(hostname) : [];
       found.set(hostname, known === undefined || port === undefined ? undefined : [...known, port]);
     }
