@@ -160,6 +160,17 @@ export class Bed {
     }
   }
 
+  /** Resolves when the control plane counts so many proxies: those that it refused come back after a while. */
+  async connected(proxies: number): Promise<void> {
+    const untilMs = performance.now() + this.connectMs;
+    // oxlint-disable-next-line no-await-in-loop -- waiting
+    while ((await this.#counters()).clients < proxies) {
+      if (performance.now() > untilMs) throw new Error(`not all of ${proxies} proxies have come back`);
+      // oxlint-disable-next-line no-await-in-loop -- waiting
+      await new Promise((resolve) => setTimeout(resolve, 1000));
+    }
+  }
+
   /** What the control plane spends on what `begin` sets off, until it rests. */
   async cost(begin: () => Promise<void>, withinMs = 120_000): Promise<Cost> {
     const before = await this.#spent();
@@ -208,7 +219,7 @@ export class Bed {
   }
 
   /** Its own account: responses sent, connections that wait for a push. */
-  async #counters(): Promise<{ readonly pushes: number; readonly queue: number }> {
+  async #counters(): Promise<{ readonly pushes: number; readonly queue: number; readonly clients: number }> {
     const before = this.cpuSeconds();
     const response = await fetch(`http://127.0.0.1:${debugPort}/metrics`);
     const lines = (await response.text()).split('\n');
@@ -217,6 +228,10 @@ export class Bed {
       lines
         .filter((line) => line.startsWith(`${name}{`) || line.startsWith(`${name} `))
         .reduce((total, line) => total + Number(line.slice(line.lastIndexOf(' ') + 1)), 0);
-    return { pushes: sum('pilot_xds_pushes'), queue: sum('pilot_push_queue_size') };
+    return {
+      pushes: sum('pilot_xds_pushes'),
+      queue: sum('pilot_push_queue_size'),
+      clients: sum('pilot_xds'),
+    };
   }
 }

@@ -30,6 +30,9 @@ async function reconnect(
       // oxlint-disable-next-line no-await-in-loop -- one after the other
       const cost = await bed.cost(async () => {
         await bed.load.reconnect(forgets);
+        // The control plane notices within moments that the old streams are gone.
+        await new Promise((resolve) => setTimeout(resolve, 1000));
+        await bed.connected(proxies);
         await bed.load.converged(bed.connectMs);
       }, 300_000);
       const { report } = cost;

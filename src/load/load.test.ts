@@ -199,6 +199,22 @@ test('delta: who comes back says what it has; who has restarted, nothing', () =>
   expect(server.taken()).toEqual(['CDS ask node']);
 });
 
+test('delta: who comes back and is told nothing has all; a stream that ends takes that away', () => {
+  const { server, clock, run } = playing('delta');
+  server.delta('CDS', [{ name: 'a', version: '1', resource: cluster('a') }]);
+  server.delta('EDS', [{ name: 'a', version: '2', resource: endpoints('a') }]);
+  server.delta('LDS', [{ name: 'l', version: '3', resource: listener('l') }]);
+  run.reconnectAll(false);
+  // Nothing took time that could be told: the one that counts is the first.
+  expect(run.report()).toMatchObject({ converged: 1, connectMs: { count: 1 } });
+  server.handlers?.onEnd('refused');
+  expect(run.report()).toMatchObject({ converged: 0, open: 0 });
+  clock.advance(500);
+  expect(run.report()).toMatchObject({ converged: 1, open: 1 });
+  run.reconnectAll(true);
+  expect(run.report().converged).toBe(0);
+});
+
 test('state of the world: who comes back repeats names and versions, without a nonce', () => {
   const { server, run } = playing('sotw');
   server.sotw('CDS', [cluster('a')]);

@@ -127,6 +127,8 @@ export class PlayedProxy {
     });
     if (this.#types.size === 0) this.#subscribe(typeUrls.cluster, noNames);
     else for (const state of this.#types.values()) this.#resubscribe(state);
+    // Who says in delta what it has may be told nothing at all: what it has is right.
+    if (dialect === 'delta' && this.#types.size > 0) this.#hasConverged = this.#hasAll();
   }
 
   /** Ends the stream; `reconnect` opens the next. */
@@ -147,6 +149,7 @@ export class PlayedProxy {
     const { observer, clock, random } = this.#options;
     this.#stream = undefined;
     this.#streamNumber++;
+    this.#hasConverged = false;
     observer.ended(this, reason);
     this.#retry = clock.after(random() * this.#backOffMs, () => this.open());
     this.#backOffMs = Math.min(this.#backOffMs * 2, backOffMaxMs);
@@ -372,15 +375,19 @@ export class PlayedProxy {
   }
 
   #checkConverged(): void {
-    if (this.#hasConverged) return;
+    if (this.#hasConverged || !this.#hasAll()) return;
+    this.#hasConverged = true;
+    this.#options.observer.converged(this, this.#options.clock.monotonicMs() - this.#openedMs);
+  }
+
+  #hasAll(): boolean {
     const keptByDelta = this.#options.dialect === 'delta' && this.#options.behaviour.keepsVersions;
     for (const typeUrl of [typeUrls.cluster, typeUrls.listener]) {
       const state = this.#types.get(typeUrl);
-      if (state === undefined || !(state.answered || (keptByDelta && state.held.size > 0))) return;
+      if (state === undefined || !(state.answered || (keptByDelta && state.held.size > 0))) return false;
     }
-    for (const { missing } of this.#types.values()) if (missing !== undefined) return;
-    this.#hasConverged = true;
-    this.#options.observer.converged(this, this.#options.clock.monotonicMs() - this.#openedMs);
+    for (const { missing } of this.#types.values()) if (missing !== undefined) return false;
+    return true;
   }
 }
 
