@@ -1,6 +1,6 @@
 // HTTP/2 through our data path, with real peers on both sides, and with peers that do everything wrong.
 import { Client, Metadata, Server, ServerCredentials, credentials, status } from '@grpc/grpc-js';
-import { spawn, spawnSync } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { createServer } from 'node:net';
 import { createServer as createHttp1 } from 'node:http';
 import type { Server as Http1Server } from 'node:http';
@@ -10,6 +10,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { RawHttp2, frame, headers, literals, request, settings } from '../../../test/support/raw-http2.ts';
 import type { StaticProxy } from '../../../test/support/static-proxy.ts';
 import { startStaticProxy } from '../../../test/support/static-proxy.ts';
+import { needs } from '../../../test/support/tools.ts';
 
 const host = '127.48.0.1';
 const ports = { proxy: 25520, http2: 25521, http1: 25530, backend1: 25531, backend2: 25532, grpc: 25533 };
@@ -709,9 +710,7 @@ static_resources:
   });
 });
 
-const hasH2spec = spawnSync('h2spec', ['--version']).status === 0;
-
-test.skipIf(!hasH2spec)(
+test.skipIf(needs('h2spec'))(
   'h2spec: all of it',
   async () => {
     const child = spawn('h2spec', ['-h', host, '-p', String(ports.http2), '-P', '/1/hello', '-o', '3'], {
