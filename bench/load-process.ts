@@ -104,7 +104,12 @@ export class LoadProcess {
   }
 
   #answer(line: string): void {
-    const { id, result, error } = JSON.parse(line) as { id: number; result?: unknown; error?: string };
+    // What was not measured is NaN, which JSON writes as null.
+    const { id, result, error } = JSON.parse(line, (_key, value: unknown) => value ?? Number.NaN) as {
+      id: number;
+      result?: unknown;
+      error?: string;
+    };
     const waiting = this.#waiting.get(id);
     this.#waiting.delete(id);
     if (error === undefined) waiting?.resolve(result);

@@ -36,8 +36,11 @@ async function reconnect(
         await bed.load.converged(bed.connectMs);
       }, 300_000);
       const { report } = cost;
-      metrics[`${name}_p50_ms`] = report.ackMs.p50;
-      metrics[`${name}_p99_ms`] = report.ackMs.p99;
+      // Who says what it has may be told nothing.
+      if (report.responses > 0) {
+        metrics[`${name}_p50_ms`] = report.ackMs.p50;
+        metrics[`${name}_p99_ms`] = report.ackMs.p99;
+      }
       metrics[`${name}_cpu_s`] = cost.cpuSeconds;
       metrics[`${name}_sent_mb`] = report.bytes / 1e6;
       metrics[`${name}_responses`] = report.responses;

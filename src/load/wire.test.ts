@@ -92,7 +92,10 @@ test('Http2Wire: what the server says at the end is the reason, once, also where
   const address = await serve((stream) => {
     stream.on('error', () => {});
     if (turn++ === 0) {
-      stream.respond({ ':status': 200, 'grpc-status': '8', 'grpc-message': 'too many' }, { endStream: true });
+      stream.respond(
+        { ':status': 200, 'grpc-status': '8', 'grpc-message': 'too%20many' },
+        { endStream: true },
+      );
       return;
     }
     stream.respond({ ':status': 200 }, { waitForTrailers: true });

@@ -171,7 +171,8 @@ class Http2LoadStream {
     const noteStatus = (headers: IncomingHttpHeaders): void => {
       const status = headers['grpc-status'];
       if (status === undefined) return;
-      grpcStatus = [`gRPC status ${[status].flat().join()}`, headers['grpc-message'] ?? []].flat().join(': ');
+      const message = [headers['grpc-message'] ?? []].flat().map(percentDecoded);
+      grpcStatus = [`gRPC status ${[status].flat().join()}`, ...message].join(': ');
     };
     this.#stream.on('response', (headers) => {
       httpStatus = headers[':status'];
@@ -226,5 +227,14 @@ class Http2LoadStream {
     if (this.#over) return;
     this.#over = true;
     this.#handlers.onEnd(reason);
+  }
+}
+
+/** gRPC writes messages percent-encoded; one that is not stays as it is. */
+function percentDecoded(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
   }
 }
