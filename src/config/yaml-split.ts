@@ -19,6 +19,8 @@ export function splitDocuments(text: string, chunksMax: number): DocumentChunk[]
   let firstLine = 1;
   let line = 1;
   let counted = 0;
+  // Only what follows the beginning or `...`: behind `---` a `%` is content.
+  let mayBeDirectives = true;
   // `---` starts a document and `...` ends one, at the start of a line and before a space or its end.
   for (const marker of text.matchAll(/^(?:---|\.\.\.)(?=[ \t\r\n]|$)/gm)) {
     for (
@@ -29,8 +31,12 @@ export function splitDocuments(text: string, chunksMax: number): DocumentChunk[]
       line++;
       counted = at + 1;
     }
+    const isDirectivesEnd =
+      marker[0] === '---' && mayBeDirectives && isDirectives(text.slice(start, marker.index));
+    // What stands before a document is asked once: a file of markers must not be read again for each of them.
+    mayBeDirectives = marker[0] !== '---';
     // Directives (%YAML) belong to the document after them.
-    if (marker[0] === '---' && isDirectives(text.slice(start, marker.index))) continue;
+    if (isDirectivesEnd) continue;
     add(start, marker.index, firstLine);
     if (chunks.length >= chunksMax) return chunks;
     start = marker[0] === '---' ? marker.index : marker.index + 3;
