@@ -1,13 +1,14 @@
 // Configuration from a directory (or one file): read, watched, and put into a store. What breaks is
 // reported, and the last good version of it stays in force.
 import { createHash } from 'node:crypto';
-import { closeSync, constants, fstatSync, openSync, readFileSync } from 'node:fs';
+import { closeSync, constants, fstatSync, openSync } from 'node:fs';
 import type { Clock, Timer } from '../base/clock.ts';
 import type { Logger } from '../base/logger.ts';
 import type { Config, Diagnostic } from './config.ts';
 import { configKey, formatDiagnostic } from './config.ts';
+import { readDescriptor } from './read-files.ts';
 import type { ReadResult } from './reader.ts';
-import { TextReader, fileBytesMax } from './reader.ts';
+import { TextReader } from './reader.ts';
 import type { ConfigStore, SourceBatch } from './store.ts';
 import { TreeWatcher } from './watch-tree.ts';
 
@@ -303,10 +304,8 @@ function readBounded(path: string): Buffer {
   // Opening a pipe without O_NONBLOCK would wait for its writer.
   const descriptor = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
   try {
-    const stats = fstatSync(descriptor);
-    if (!stats.isFile()) throw Object.assign(new Error('not a file'), { code: 'EISDIR' });
-    if (stats.size > fileBytesMax) return Buffer.alloc(fileBytesMax + 1);
-    return readFileSync(descriptor);
+    if (!fstatSync(descriptor).isFile()) throw Object.assign(new Error('not a file'), { code: 'EISDIR' });
+    return readDescriptor(descriptor);
   } finally {
     closeSync(descriptor);
   }

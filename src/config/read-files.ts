@@ -1,6 +1,6 @@
 // The files that a person names on a command line.
 import type { Stats } from 'node:fs';
-import { closeSync, fstatSync, openSync, readFileSync, readdirSync, statSync } from 'node:fs';
+import { closeSync, fstatSync, openSync, readSync, readdirSync, statSync } from 'node:fs';
 import { extname, join } from 'node:path';
 import { fileBytesMax } from './reader.ts';
 
@@ -38,7 +38,7 @@ export function filesOf(paths: readonly string[]): {
     )) {
       if (entry.isDirectory()) continue;
       const file = join(entry.parentPath, entry.name);
-      if (fileExtensions.includes(extname(entry.name))) files.add(file);
+      if (fileExtensions.includes(extname(entry.name)) && isFile(file)) files.add(file);
       else skipped.push(file);
     }
   }
@@ -50,13 +50,42 @@ export function shownName(path: string): string {
   return path === '-' ? 'stdin' : path;
 }
 
-/** At most one byte more than is allowed, so that the reader refuses what is too large. */
+/** At most one byte more than is allowed, so that the reader refuses what is too large: of pipes and devices, too. */
 export function readBounded(path: string): Buffer {
   const descriptor = openSync(path, 'r');
   try {
-    if (fstatSync(descriptor).size > fileBytesMax) return Buffer.alloc(fileBytesMax + 1);
-    return readFileSync(descriptor);
+    return readDescriptor(descriptor);
   } finally {
     closeSync(descriptor);
+  }
+}
+
+/** The same, of what is open. The size that a file says is no bound: it may grow, and those of /proc have none. */
+export function readDescriptor(descriptor: number): Buffer {
+  const saidBytes = fstatSync(descriptor).size;
+  if (saidBytes > fileBytesMax) return Buffer.alloc(fileBytesMax + 1);
+  const chunks: Buffer[] = [];
+  let size = 0;
+  while (size <= fileBytesMax) {
+    const wanted = Math.min(Math.max(saidBytes + 1 - size, chunkBytes), fileBytesMax + 1 - size);
+    const chunk = Buffer.allocUnsafe(wanted);
+    const bytes = readSync(descriptor, chunk);
+    if (bytes === 0) break;
+    chunks.push(chunk.subarray(0, bytes));
+    size += bytes;
+  }
+  const [only] = chunks;
+  return chunks.length === 1 && only !== undefined ? only : Buffer.concat(chunks, size);
+}
+
+const chunkBytes = 4096;
+
+/** Whether a path leads to a file: pipes and devices that stand in a directory are nobody's configuration. */
+export function isFile(path: string): boolean {
+  try {
+    return statSync(path).isFile();
+  } catch {
+    // A symlink that leads nowhere: whoever reads it says so.
+    return true;
   }
 }

@@ -24,6 +24,8 @@ interface WatchedDirectory {
 /** Files in one tree; more are left out, so that a mistaken path (`/`) does not take the machine. */
 const filesMax = 50_000;
 const depthMax = 32;
+/** Directories, counted each time that a symlink leads to one: links among a few give millions of ways. */
+const directoriesMax = 10_000;
 const extensions = new Set(['.yaml', '.yml', '.json']);
 
 /** Whether a name is that of configuration: `*.yaml`, `*.yml`, `*.json`, not hidden, no editor's copy. */
@@ -148,6 +150,12 @@ export class TreeWatcher {
     const real = realPathOf(path);
     // A symlink to a directory above it would never end.
     if (real === undefined || ancestors.has(real) || depth > depthMax) return;
+    if (directories.size >= directoriesMax) {
+      this.#complain(
+        `more than ${directoriesMax} directories below ${this.#options.root}; the others are not read`,
+      );
+      return;
+    }
     // The watch comes first: what changes while the directory is listed makes an event.
     directories.add(path);
     this.#watch(path, stats);

@@ -4,7 +4,7 @@ import { extname, join } from 'node:path';
 import { UserError } from '../../base/user-error.ts';
 import type { Config } from '../../config/config.ts';
 import { configKey, kindName } from '../../config/config.ts';
-import { readBounded } from '../../config/read-files.ts';
+import { isFile, readBounded } from '../../config/read-files.ts';
 import { itemsOf, readText } from '../../config/reader.ts';
 import { isConfigFileName } from '../../config/watch-tree.ts';
 import { parseDocument } from '../../config/yaml-document.ts';
@@ -151,7 +151,7 @@ function filesBelow(root: string): readonly string[] {
         !file
           .slice(root.length)
           .split('/')
-          .some((part) => part.startsWith('.')),
+          .some((part) => part.startsWith('.')) && isFile(file),
     );
 }
 
