@@ -30,6 +30,9 @@ export class DebugServer {
     });
     this.#server.requestTimeout = 30_000;
     this.#server.headersTimeout = 10_000;
+    // Each may hold an answer that its client does not read, and some are megabytes.
+    this.#server.maxConnections = connectionsMax;
+    this.#server.timeout = silenceMs;
   }
 
   /** `address:port`; resolves to the port. */
@@ -39,6 +42,8 @@ export class DebugServer {
       this.#server.once('error', reject);
       this.#server.listen(port, host, () => {
         this.#server.removeListener('error', reject);
+        // Such as too many open files: the port stays open.
+        this.#server.on('error', (error) => this.#options.logger.error(`debug pages: ${error.message}`));
         resolve((this.#server.address() as AddressInfo).port);
       });
     });
@@ -75,6 +80,7 @@ export class DebugServer {
     const { pilot } = this.#options;
     if (!URL.canParse(request.url ?? '/', 'http://pilot')) return plain(400, 'malformed URL');
     const url = new URL(request.url ?? '/', 'http://pilot');
+    if (isOfOtherSite(request)) return plain(403, 'pages of other sites get no answer here');
     if (request.method !== 'GET' && request.method !== 'HEAD' && request.method !== 'POST')
       return plain(405, 'GET, HEAD or POST');
     switch (url.pathname) {
@@ -114,6 +120,22 @@ export class DebugServer {
     }
     return page.answer(pilot, url.searchParams);
   }
+}
+
+/** Connections at a time. */
+const connectionsMax = 1000;
+/** A connection on which neither side says anything for so long, or whose client does not read, is closed. */
+const silenceMs = 30_000;
+
+/**
+ * Whether a browser asks on behalf of a page that is not ours: it may not read the answer, but what the request does
+ * (`?push=true`) it would have done. Tools send neither header.
+ */
+function isOfOtherSite({ headers }: IncomingMessage): boolean {
+  const site = headers['sec-fetch-site'];
+  if (site !== undefined) return site !== 'same-origin' && site !== 'none';
+  const { origin, host } = headers;
+  return origin !== undefined && origin !== `http://${host ?? ''}`;
 }
 
 function isLocalHost(host: string | undefined): boolean {

@@ -1,8 +1,13 @@
 // Which clients are on this machine.
+import { isIPv4 } from 'node:net';
 
-/** Of a socket's remote address; an IPv6 address may stand in brackets. */
+/**
+ * Of an address, such as a socket's remote one; an IPv6 address may stand in brackets. A name is no address, whatever
+ * it begins with: `127.0.0.1.example.com` leads to wherever its owner likes.
+ */
 export function isLoopback(address: string | undefined): boolean {
   if (address === undefined) return false;
   const bare = address.replace(/^\[(.*)\]$/, '$1');
-  return /^(::ffff:)?127\./.test(bare) || bare === '::1';
+  const plain = bare.replace(/^::ffff:/i, '');
+  return isIPv4(plain) ? plain.startsWith('127.') : bare === '::1';
 }
