@@ -94,7 +94,7 @@ export class Http2ClientConnection extends Http2Connection {
 
   /** Requests that may be started now. */
   get capacity(): number {
-    if (this.draining || this.state === 'closing' || this.state === 'closed') return 0;
+    if (this.draining || this.isOver) return 0;
     if (this.#nextId > streamIdMax) return 0;
     return Math.min(this.options.concurrentStreamsMax, this.peerConcurrentStreamsMax) - this.streams.size;
   }
@@ -121,7 +121,7 @@ export class Http2ClientConnection extends Http2Connection {
     encoder.start();
     encoder.request(request.method, request.scheme, headers.known(nameIds.host) ?? '', request.path);
     encoder.headers(headers, true);
-    this.writeHeaders(stream, encoder.finish(), false);
+    this.sender.headers(stream, encoder.finish(), false);
   }
 
   /** No new requests; closes once there is none. */
@@ -252,7 +252,7 @@ export class Http2ClientConnection extends Http2Connection {
   }
 
   #closeIfIdle(): void {
-    if (this.streams.size > 0 || this.state === 'closing' || this.state === 'closed') return;
+    if (this.streams.size > 0 || this.isOver) return;
     this.sendGoaway(0, E.noError, '');
     this.writer.flush();
     this.wire.destroy();

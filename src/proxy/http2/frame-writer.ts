@@ -62,12 +62,6 @@ export class FrameWriter {
     return at + 4;
   }
 
-  /** The frame whose header was written is one that answers the peer: PING, SETTINGS, RST_STREAM. */
-  countControl(): void {
-    this.outboundControlFrames++;
-    this.#controlSinceMark++;
-  }
-
   payload(from: Uint8Array, start: number, end: number): void {
     let at = start;
     while (at < end) {
@@ -118,6 +112,57 @@ export class FrameWriter {
     return -1;
   }
 
+  settings(entries: readonly (readonly [id: number, value: number])[]): void {
+    this.header(entries.length * 6, frameTypes.settings, 0, 0);
+    const payload = Buffer.alloc(entries.length * 6);
+    for (const [index, [setting, value]] of entries.entries()) {
+      payload.writeUInt16BE(setting, index * 6);
+      payload.writeUInt32BE(value, index * 6 + 2);
+    }
+    this.payload(payload, 0, payload.length);
+  }
+
+  /** `id` 0: of the connection. */
+  windowUpdate(id: number, bytes: number): void {
+    this.header(4, frameTypes.windowUpdate, 0, id);
+    this.uint32(bytes);
+  }
+
+  /** A PING of ours; what its answer carries is not looked at. */
+  ping(): void {
+    this.header(8, frameTypes.ping, 0, 0);
+    this.uint32(0);
+    this.uint32(0);
+  }
+
+  goaway(lastStreamId: number, code: number, details: string): void {
+    const text = Buffer.from(details, 'latin1');
+    this.header(8 + text.length, frameTypes.goaway, 0, 0);
+    this.uint32(lastStreamId);
+    this.uint32(code);
+    this.payload(text, 0, text.length);
+  }
+
+  // Answers, which count as control frames.
+
+  settingsAck(): void {
+    this.header(0, frameTypes.settings, frameFlags.ack, 0);
+    this.#countControl();
+  }
+
+  /** Sends the eight bytes of a PING back. */
+  pingAck(from: Uint8Array, start: number, end: number): void {
+    this.header(8, frameTypes.ping, frameFlags.ack, 0);
+    this.payload(from, start, end);
+    this.#countControl();
+  }
+
+  rstStream(id: number, code: number): void {
+    this.header(4, frameTypes.rstStream, 0, id);
+    this.uint32(code);
+    this.#countControl();
+  }
+
   /** Hands over what has gathered. */
   flush(): void {
     this.#queued = false;
@@ -157,6 +202,11 @@ export class FrameWriter {
       count++;
     }
     if (count > 0) marks.splice(0, count);
+  }
+
+  #countControl(): void {
+    this.outboundControlFrames++;
+    this.#controlSinceMark++;
   }
 
   #room(bytes: number): Buffer {

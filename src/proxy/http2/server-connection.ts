@@ -78,7 +78,7 @@ export class Http2ServerConnection extends Http2Connection implements ManagedCon
     this.#armIdle();
     this.#armKeepalive();
     if (first !== undefined && first.length > 0) this.onBytes(first, first.length);
-    if (this.state !== 'closing' && this.state !== 'closed') wire.resume();
+    if (!this.isOver) wire.resume();
   }
 
   override onBytes(buffer: Buffer, length: number): void {
@@ -88,7 +88,7 @@ export class Http2ServerConnection extends Http2Connection implements ManagedCon
 
   /** No new streams after a while: a first GOAWAY says so, a second one, later, which were taken (RFC 9113 section 6.8). */
   drain(): void {
-    if (this.#draining !== 'none' || this.state === 'closing' || this.state === 'closed') return;
+    if (this.#draining !== 'none' || this.isOver) return;
     this.#draining = 'notice';
     this.sendGoaway(streamIdMax, E.noError, '');
     const { manager } = this;
@@ -113,7 +113,7 @@ export class Http2ServerConnection extends Http2Connection implements ManagedCon
     encoder.start();
     encoder.status(status);
     if (headers !== undefined) encoder.headers(headers, false);
-    this.writeHeaders(stream, encoder.finish(), endStream);
+    this.sender.headers(stream, encoder.finish(), endStream);
   }
 
   /** The response is complete, but not all of it is sent: a client that takes nothing more is not waited for. */
@@ -229,7 +229,7 @@ export class Http2ServerConnection extends Http2Connection implements ManagedCon
     if (this.#flushing.size > 0) this.#flushing.delete(stream);
     this.#resets.onClosed();
     this.keepSpare(stream as Http2ServerStream);
-    if (this.state === 'closing' || this.state === 'closed') return;
+    if (this.isOver) return;
     if (this.#resets.tooMany) {
       manager.stats.downstream_rq_too_many_premature_resets.inc();
       this.fail(E.enhanceYourCalm, 'too many resets');
@@ -315,7 +315,7 @@ export class Http2ServerConnection extends Http2Connection implements ManagedCon
   }
 
   #finishDrain(): void {
-    if (this.state === 'closing' || this.state === 'closed') return;
+    if (this.isOver) return;
     this.#draining = 'final';
     this.sendGoaway(this.peerStreamIdLast, E.noError, '');
     if (this.streams.size === 0) this.#close();
@@ -360,7 +360,7 @@ export class Http2ServerConnection extends Http2Connection implements ManagedCon
 
   /** Closes when all is written. */
   #close(): void {
-    if (this.state === 'closing' || this.state === 'closed') return;
+    if (this.isOver) return;
     this.state = 'closing';
     this.writer.flush();
     this.#closeDelayed();
