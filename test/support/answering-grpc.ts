@@ -3,7 +3,7 @@ import { Server, ServerCredentials } from '@grpc/grpc-js';
 import type { ServerDuplexStream } from '@grpc/grpc-js';
 import type { DialectName } from '../../src/xds/client/dialect.ts';
 import { methodPath } from '../../src/xds/client/grpc-transport.ts';
-import { discoveryServices } from '../../src/xds/server/services.ts';
+import { discoveryServices } from '../../src/xds/discovery-services.ts';
 import type { AnsweringServer } from './answering-transport.ts';
 
 export interface ServedAnswers {

@@ -2,7 +2,7 @@
 // minutes; with a fresh channel for each attempt the client's back-off is the only one.
 import { Client, Metadata, credentials } from '@grpc/grpc-js';
 import type { ClientDuplexStream } from '@grpc/grpc-js';
-import { discoveryServices } from '../server/services.ts';
+import { discoveryServices } from '../discovery-services.ts';
 import type { DialectName } from './dialect.ts';
 import type { XdsStream, XdsStreamHandlers, XdsTransport } from './transport.ts';
 

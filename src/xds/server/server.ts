@@ -27,7 +27,7 @@ import {
   requestBytesMax,
 } from './limits.ts';
 import { RateLimit } from './rate-limit.ts';
-import { discoveryServices } from './services.ts';
+import { discoveryServices } from '../discovery-services.ts';
 import { sotw } from './sotw.ts';
 import { StreamError } from './stream-error.ts';
 import type { StreamOptions, XdsStream, XdsStreamHandler } from './stream.ts';

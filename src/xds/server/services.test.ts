@@ -16,7 +16,7 @@ import { silentLogger } from '../../base/logger.ts';
 import { typeUrls } from '../types.ts';
 import { encodeResourceField } from './response.ts';
 import { XdsServer } from './server.ts';
-import { discoveryServices } from './services.ts';
+import { discoveryServices } from '../discovery-services.ts';
 import type { XdsStream } from './stream.ts';
 import type { SubscriptionEvent } from './subscription.ts';
 

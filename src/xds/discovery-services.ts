@@ -1,5 +1,5 @@
 // The discovery services of Envoy's API, by their names on the wire: one for all types, and one a type (B1.03).
-import { typeUrls } from '../types.ts';
+import { typeUrls } from './types.ts';
 
 export interface DiscoveryService {
   /** Full name of the gRPC service. */
