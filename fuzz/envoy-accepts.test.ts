@@ -15,7 +15,7 @@ import { ConfigStore } from '../src/config/store.ts';
 import { configKey } from '../src/config/config.ts';
 import type { Pilot } from '../src/pilot/pilot.ts';
 import { startPilot } from '../src/pilot/pilot.ts';
-import type { AnyResourceKind } from '../src/pilot/resources.ts';
+import type { AnyResourceKind } from '../src/pilot/resources/resources.ts';
 import * as translate from '../src/translate/index.ts';
 import { messageFromJson, messageToJson } from '../src/api/any.ts';
 import { readCases } from '../conformance/case.ts';

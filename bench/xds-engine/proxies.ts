@@ -1,8 +1,14 @@
 // Proxies without sockets: each holds the snapshots of its four types, as a connection does.
 import type { Graph, Hold } from '../../src/collections/index.ts';
 import type { ProxyNode } from '../../src/model/proxy-node.ts';
-import type { NameSet, Resources, SeenResources, Snapshot, SnapshotKey } from '../../src/pilot/resources.ts';
-import { changedNames } from '../../src/pilot/snapshot.ts';
+import type {
+  NameSet,
+  Resources,
+  SeenResources,
+  Snapshot,
+  SnapshotKey,
+} from '../../src/pilot/resources/resources.ts';
+import { changedNames } from '../../src/pilot/resources/snapshot.ts';
 
 const prefix = 'type.googleapis.com/envoy.config.';
 const cds = `${prefix}cluster.v3.Cluster`;

@@ -2,7 +2,7 @@
 import { namesIn } from './blame.ts';
 import type { Track } from './delivery-track.ts';
 import { addDue, isolated } from './delivery-track.ts';
-import type { Encoded } from './resources.ts';
+import type { Encoded } from './resources/resources.ts';
 import { unknownContent } from './resumed.ts';
 
 export interface RejectedResources {

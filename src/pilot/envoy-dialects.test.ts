@@ -17,7 +17,7 @@ import { clusters, endpoints, listeners, routes } from '../translate/index.ts';
 import type { XdsStream } from '../xds/server/stream.ts';
 import type { Pilot, PilotOptions } from './pilot.ts';
 import { startPilot } from './pilot.ts';
-import type { AnyResourceKind } from './resources.ts';
+import type { AnyResourceKind } from './resources/resources.ts';
 
 const podIp = '127.41.1.1';
 const appAddress = '127.41.2.1';

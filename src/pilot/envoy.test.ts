@@ -15,7 +15,7 @@ import { ConfigStore } from '../config/store.ts';
 import { clusters, endpoints, listeners, routes } from '../translate/index.ts';
 import type { Pilot, PilotOptions } from './pilot.ts';
 import { startPilot } from './pilot.ts';
-import type { AnyResourceKind } from './resources.ts';
+import type { AnyResourceKind } from './resources/resources.ts';
 
 const podIp = '127.91.1.1';
 const adminPort = 23950;

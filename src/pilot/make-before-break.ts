@@ -3,9 +3,9 @@ import { typeUrls } from '../xds/types.ts';
 import type { Subscription } from '../xds/server/subscription.ts';
 import type { Track } from './delivery-track.ts';
 import { addDue, isRefused } from './delivery-track.ts';
-import type { Encoded, Snapshot } from './resources.ts';
+import type { Encoded, Snapshot } from './resources/resources.ts';
 import { isUnknown } from './resumed.ts';
-import { isSameContent } from './snapshot-changes.ts';
+import { isSameContent } from './resources/snapshot-changes.ts';
 
 /** What it looks at of a delivery. */
 export interface DeliveryView {

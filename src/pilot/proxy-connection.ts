@@ -17,7 +17,7 @@ import type { PushLog } from './distribution/push-log.ts';
 import type { RevisionLedger } from './distribution/revisions.ts';
 import type { PilotMetrics } from './pilot-metrics.ts';
 import type { PushRequest } from './push-request.ts';
-import type { NameSet, Resources, SeenResources, Snapshot, SnapshotKey } from './resources.ts';
+import type { NameSet, Resources, SeenResources, Snapshot, SnapshotKey } from './resources/resources.ts';
 
 export interface ConnectionOptions {
   readonly stream: XdsStream;

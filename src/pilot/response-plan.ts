@@ -5,9 +5,9 @@ import type { Subscription } from '../xds/server/subscription.ts';
 import { isWildcardType, typeUrls } from '../xds/types.ts';
 import type { Track } from './delivery-track.ts';
 import { isDue, isRefused } from './delivery-track.ts';
-import type { Encoded, Snapshot } from './resources.ts';
+import type { Encoded, Snapshot } from './resources/resources.ts';
 import { isUnknown } from './resumed.ts';
-import { changesBetween } from './snapshot-changes.ts';
+import { changesBetween } from './resources/snapshot-changes.ts';
 
 export interface ResponsePlan {
   readonly resources: readonly Encoded[];

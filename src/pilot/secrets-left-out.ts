@@ -7,7 +7,7 @@ import { secretProblem } from '../translate/secret/secrets.ts';
 import { typeUrls } from '../xds/types.ts';
 import type { ProxyConnection } from './proxy-connection.ts';
 import { unlessFailed } from './push-status.ts';
-import type { Resources } from './resources.ts';
+import type { Resources } from './resources/resources.ts';
 import type { PilotWorld } from './world.ts';
 
 /** Of one proxy no more names than this are looked at, and no more of a name is quoted. */

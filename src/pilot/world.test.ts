@@ -9,7 +9,7 @@ import { selectedGateways } from '../translate/gateway/selection.ts';
 import { clusters, endpoints, listeners, routes } from '../translate/index.ts';
 import { proxyScope } from '../translate/scope.ts';
 import type { World } from '../translate/world.ts';
-import type { AnyResourceKind } from './resources.ts';
+import type { AnyResourceKind } from './resources/resources.ts';
 import { PilotWorld } from './world.ts';
 
 const kinds = [clusters, endpoints, listeners, routes] as readonly AnyResourceKind[];

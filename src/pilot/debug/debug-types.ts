@@ -13,7 +13,7 @@ import { StreamError, grpcStatus } from '../../xds/server/stream-error.ts';
 import type { XdsStream, XdsStreamHandler } from '../../xds/server/stream.ts';
 import { hostOf } from '../../xds/server/stream.ts';
 import type { Subscription, SubscriptionEvent } from '../../xds/server/subscription.ts';
-import { contentVersion } from '../content-version.ts';
+import { contentVersion } from '../resources/content-version.ts';
 import type { PilotServer } from '../pilot.ts';
 import type { ProxyConnection } from '../proxy-connection.ts';
 import { connectionOf, sortedConnections } from './answers.ts';

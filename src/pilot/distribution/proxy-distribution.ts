@@ -3,12 +3,12 @@ import type { Clock } from '../../base/clock.ts';
 import { configKey } from '../../config/config.ts';
 import { typeUrls } from '../../xds/types.ts';
 import type { StandingRefusal } from '../delivery.ts';
-import type { Encoded, Snapshot } from '../resources.ts';
+import type { Encoded, Snapshot } from '../resources/resources.ts';
 import type { LagReason, LaggingResource, OpenResponse, ProxyState, ProxyView } from './proxy-state.ts';
 import { lagOrder } from './proxy-state.ts';
 import type { Revision, RevisionLedger } from './revisions.ts';
 import type { ChangedNames } from './snapshot-diff.ts';
-import { isSameContent } from '../snapshot-changes.ts';
+import { isSameContent } from '../resources/snapshot-changes.ts';
 import { changedNames } from './snapshot-diff.ts';
 
 export interface ProxyDistributionOptions {

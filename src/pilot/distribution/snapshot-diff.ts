@@ -1,7 +1,7 @@
 // Names that differ between two snapshots, as one list. Proxies that share both snapshots share the list.
-import type { Snapshot } from '../resources.ts';
-import type { SnapshotChanges } from '../snapshot-changes.ts';
-import { changesBetween } from '../snapshot-changes.ts';
+import type { Snapshot } from '../resources/resources.ts';
+import type { SnapshotChanges } from '../resources/snapshot-changes.ts';
+import { changesBetween } from '../resources/snapshot-changes.ts';
 
 /** Names whose content differs, or that one of both lacks. */
 export type ChangedNames = readonly string[];

@@ -10,7 +10,7 @@ import { configsOfYaml, proxyNode, worldOf } from '../../../test/support/world.t
 import { RouteConfigurationSchema } from '../../api/gen/envoy/config/route/v3/route_pb.js';
 import type { Config } from '../../config/config.ts';
 import type { MeshConfig } from '../../config/mesh-config.ts';
-import { factsOf } from '../../pilot/resource-facts.ts';
+import { factsOf } from '../../pilot/resources/resource-facts.ts';
 import { endpoints, grpcClusters, grpcListeners, grpcRoutes, routes } from '../index.ts';
 import { proxyScope } from '../scope.ts';
 import { serverListenerPrefix } from './names.ts';

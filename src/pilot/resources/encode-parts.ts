@@ -1,11 +1,11 @@
 // Encoding of large route configurations part by part: a virtual host that has not changed is not encoded again.
 import type { DescMessage, Message, MessageShape } from '@bufbuild/protobuf';
 import { create, isMessage, toBinary } from '@bufbuild/protobuf';
-import type { Route, VirtualHost } from '../api/gen/envoy/config/route/v3/route_components_pb.js';
-import { VirtualHostSchema } from '../api/gen/envoy/config/route/v3/route_components_pb.js';
-import { RouteConfigurationSchema } from '../api/gen/envoy/config/route/v3/route_pb.js';
-import { structurallyEqual } from '../collections/index.ts';
-import { encodeBytesField } from '../xds/server/response.ts';
+import type { Route, VirtualHost } from '../../api/gen/envoy/config/route/v3/route_components_pb.js';
+import { VirtualHostSchema } from '../../api/gen/envoy/config/route/v3/route_components_pb.js';
+import { RouteConfigurationSchema } from '../../api/gen/envoy/config/route/v3/route_pb.js';
+import { structurallyEqual } from '../../collections/index.ts';
+import { encodeBytesField } from '../../xds/server/response.ts';
 
 /** The bytes of a message. Equal messages give equal bytes, as long as they are all encoded by this. */
 export function encodeMessage<Desc extends DescMessage>(

@@ -1,20 +1,20 @@
 // The push engine without connections: what a change touches, what it computes, what is forgotten again.
 import { expect, test } from 'vitest';
-import { configsOfYaml, proxyNode } from '../../test/support/world.ts';
-import { silentLogger } from '../base/logger.ts';
-import { Graph } from '../collections/index.ts';
-import type { Hold } from '../collections/index.ts';
-import type { Config } from '../config/config.ts';
-import { configKey } from '../config/config.ts';
-import { defaultMeshConfig } from '../config/mesh-config.ts';
-import type { ProxyNode } from '../model/proxy-node.ts';
-import { clusters, endpoints, listeners, routes } from '../translate/index.ts';
-import { proxyScope } from '../translate/scope.ts';
-import { typeUrls } from '../xds/types.ts';
+import { configsOfYaml, proxyNode } from '../../../test/support/world.ts';
+import { silentLogger } from '../../base/logger.ts';
+import { Graph } from '../../collections/index.ts';
+import type { Hold } from '../../collections/index.ts';
+import type { Config } from '../../config/config.ts';
+import { configKey } from '../../config/config.ts';
+import { defaultMeshConfig } from '../../config/mesh-config.ts';
+import type { ProxyNode } from '../../model/proxy-node.ts';
+import { clusters, endpoints, listeners, routes } from '../../translate/index.ts';
+import { proxyScope } from '../../translate/scope.ts';
+import { typeUrls } from '../../xds/types.ts';
 import type { AnyResourceKind, SeenResources, Snapshot, SnapshotKey } from './resources.ts';
 import { Resources } from './resources.ts';
 import { changedNames } from './snapshot.ts';
-import { PilotWorld } from './world.ts';
+import { PilotWorld } from '../world.ts';
 
 const kinds = [clusters, endpoints, listeners, routes] as readonly AnyResourceKind[];
 const types = { CDS: typeUrls.cluster, EDS: typeUrls.endpoint, LDS: typeUrls.listener, RDS: typeUrls.route };

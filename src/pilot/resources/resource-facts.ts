@@ -2,14 +2,14 @@
 import type { Message } from '@bufbuild/protobuf';
 import { isMessage } from '@bufbuild/protobuf';
 import type { Any } from '@bufbuild/protobuf/wkt';
-import { unpackAs } from '../api/any.ts';
-import { ClusterSchema, Cluster_DiscoveryType } from '../api/gen/envoy/config/cluster/v3/cluster_pb.js';
-import { ListenerSchema } from '../api/gen/envoy/config/listener/v3/listener_pb.js';
-import type { RouteAction, VirtualHost } from '../api/gen/envoy/config/route/v3/route_components_pb.js';
-import type { RouteConfiguration } from '../api/gen/envoy/config/route/v3/route_pb.js';
-import { RouteConfigurationSchema } from '../api/gen/envoy/config/route/v3/route_pb.js';
-import { HttpConnectionManagerSchema } from '../api/gen/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager_pb.js';
-import { TcpProxySchema } from '../api/gen/envoy/extensions/filters/network/tcp_proxy/v3/tcp_proxy_pb.js';
+import { unpackAs } from '../../api/any.ts';
+import { ClusterSchema, Cluster_DiscoveryType } from '../../api/gen/envoy/config/cluster/v3/cluster_pb.js';
+import { ListenerSchema } from '../../api/gen/envoy/config/listener/v3/listener_pb.js';
+import type { RouteAction, VirtualHost } from '../../api/gen/envoy/config/route/v3/route_components_pb.js';
+import type { RouteConfiguration } from '../../api/gen/envoy/config/route/v3/route_pb.js';
+import { RouteConfigurationSchema } from '../../api/gen/envoy/config/route/v3/route_pb.js';
+import { HttpConnectionManagerSchema } from '../../api/gen/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager_pb.js';
+import { TcpProxySchema } from '../../api/gen/envoy/extensions/filters/network/tcp_proxy/v3/tcp_proxy_pb.js';
 
 export interface ResourceFacts {
   /** Of an EDS cluster: the name under which its endpoints are asked for. */

@@ -1,11 +1,11 @@
 // Two proxies of one scope share every snapshot: what one of them has read must still be pushed to the other.
 import { afterEach, expect, test } from 'vitest';
-import { BareAdsClient } from '../../test/support/ads-client.ts';
-import { configsOfYaml } from '../../test/support/world.ts';
-import { LoggerRegistry } from '../base/logger.ts';
-import { ConfigStore } from '../config/store.ts';
-import { typeUrls } from '../xds/types.ts';
-import { startPilot } from './pilot.ts';
+import { BareAdsClient } from '../../../test/support/ads-client.ts';
+import { configsOfYaml } from '../../../test/support/world.ts';
+import { LoggerRegistry } from '../../base/logger.ts';
+import { ConfigStore } from '../../config/store.ts';
+import { typeUrls } from '../../xds/types.ts';
+import { startPilot } from '../pilot.ts';
 
 const opened: { close(): unknown }[] = [];
 afterEach(async () => {

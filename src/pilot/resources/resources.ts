@@ -1,16 +1,16 @@
 // Resources of proxies, built once for each scope and name, encoded once, shared by all who get them.
 import type { DescMessage, Message } from '@bufbuild/protobuf';
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
-import { typeUrlOf } from '../api/any.ts';
-import { ClusterLoadAssignmentSchema } from '../api/gen/envoy/config/endpoint/v3/endpoint_pb.js';
-import { RouteConfigurationSchema } from '../api/gen/envoy/config/route/v3/route_pb.js';
-import type { Logger } from '../base/logger.ts';
-import type { Derived, Graph, Handle, Hold, Outcome } from '../collections/index.ts';
-import { bytesEqual, structurallyEqual } from '../collections/index.ts';
-import type { ProxyNode } from '../model/proxy-node.ts';
-import type { Provenance, ProxyScope, ResourceKind, ResourcePart } from '../translate/resource.ts';
-import { partsOf } from '../translate/resource.ts';
-import { encodeResourceField, resourceValue } from '../xds/server/response.ts';
+import { typeUrlOf } from '../../api/any.ts';
+import { ClusterLoadAssignmentSchema } from '../../api/gen/envoy/config/endpoint/v3/endpoint_pb.js';
+import { RouteConfigurationSchema } from '../../api/gen/envoy/config/route/v3/route_pb.js';
+import type { Logger } from '../../base/logger.ts';
+import type { Derived, Graph, Handle, Hold, Outcome } from '../../collections/index.ts';
+import { bytesEqual, structurallyEqual } from '../../collections/index.ts';
+import type { ProxyNode } from '../../model/proxy-node.ts';
+import type { Provenance, ProxyScope, ResourceKind, ResourcePart } from '../../translate/resource.ts';
+import { partsOf } from '../../translate/resource.ts';
+import { encodeResourceField, resourceValue } from '../../xds/server/response.ts';
 import { contentVersion } from './content-version.ts';
 import { encodeMessage } from './encode-parts.ts';
 import type { NameSet } from './name-sets.ts';
@@ -19,7 +19,7 @@ import type { ResourceFacts } from './resource-facts.ts';
 import { factsOf } from './resource-facts.ts';
 import type { Snapshot } from './snapshot.ts';
 import { layerSnapshots } from './snapshot.ts';
-import type { PilotWorld } from './world.ts';
+import type { PilotWorld } from '../world.ts';
 
 /** A kind whose input nobody here looks into. */
 export type AnyResourceKind = ResourceKind<unknown, DescMessage>;
