@@ -7,7 +7,7 @@ import { Graph } from '../src/collections/index.ts';
 import { configKey } from '../src/config/config.ts';
 import { defaultMeshConfig } from '../src/config/mesh-config.ts';
 import type { ProxyNode } from '../src/model/proxy-node.ts';
-import { PilotWorld } from '../src/pilot/world.ts';
+import { PilotWorld } from '../src/pilot/world/world.ts';
 import * as translate from '../src/translate/index.ts';
 import { proxyScope } from '../src/translate/scope.ts';
 import type { World } from '../src/translate/world.ts';

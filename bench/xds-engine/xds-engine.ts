@@ -9,7 +9,7 @@ import { configKey } from '../../src/config/config.ts';
 import { defaultMeshConfig } from '../../src/config/mesh-config.ts';
 import type { AnyResourceKind } from '../../src/pilot/resources/resources.ts';
 import { Resources } from '../../src/pilot/resources/resources.ts';
-import { PilotWorld } from '../../src/pilot/world.ts';
+import { PilotWorld } from '../../src/pilot/world/world.ts';
 import { clusters, endpoints, listeners, routes } from '../../src/translate/index.ts';
 import { proxyScope } from '../../src/translate/scope.ts';
 import { configsOfYaml } from '../../test/support/world.ts';

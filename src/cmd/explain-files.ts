@@ -20,7 +20,7 @@ import { AddressAllocator } from '../kubelet/addresses.ts';
 import { plannedPods } from '../kubelet/planned-pods.ts';
 import type { ProxyNode } from '../model/proxy-node.ts';
 import { parseProxyNode } from '../pilot/proxy-node.ts';
-import { PilotWorld } from '../pilot/world.ts';
+import { PilotWorld } from '../pilot/world/world.ts';
 
 export interface FilesOptions {
   readonly paths: readonly string[];

@@ -1,6 +1,6 @@
 // What istiod is told by variables of its environment, under the same names.
 import { UserError } from '../base/user-error.ts';
-import type { PilotFeatures } from '../pilot/world.ts';
+import type { PilotFeatures } from '../pilot/world/world.ts';
 
 export function readPilotFeatures(environment: Readonly<Record<string, string | undefined>>): PilotFeatures {
   return { scopeGatewaysToNamespace: isOn(environment, 'PILOT_SCOPE_GATEWAY_TO_NAMESPACE') };

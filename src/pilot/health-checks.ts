@@ -11,7 +11,7 @@ import {
 import type { HealthCheck } from '../model/health-check.ts';
 import type { Locality } from '../model/service.ts';
 import { durationOfMs } from '../translate/proto-values.ts';
-import type { PilotWorld } from './world.ts';
+import type { PilotWorld } from './world/world.ts';
 
 /** The endpoints of one service port. Plain data. */
 export interface CheckedPort {

@@ -23,7 +23,7 @@ import { checkedPorts, specifierOf } from './health-checks.ts';
 import type { HealthFindings } from './health-reports.ts';
 import { HealthReports } from './health-reports.ts';
 import { parseProxyNode } from './proxy-node.ts';
-import type { PilotWorld } from './world.ts';
+import type { PilotWorld } from './world/world.ts';
 
 export interface HealthDiscoveryOptions {
   readonly server: XdsServer;

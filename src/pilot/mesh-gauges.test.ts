@@ -6,7 +6,7 @@ import { defaultMeshConfig } from '../config/mesh-config.ts';
 import { ConfigStore } from '../config/store.ts';
 import { proxyScope } from '../translate/scope.ts';
 import { meshCounts } from './mesh-gauges.ts';
-import { PilotWorld } from './world.ts';
+import { PilotWorld } from './world/world.ts';
 
 function counts(yaml: string, pods: readonly Parameters<typeof proxyNode>[0][] = []) {
   const store = new ConfigStore();

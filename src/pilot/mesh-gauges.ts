@@ -8,7 +8,7 @@ import type { Service } from '../model/service.ts';
 import { virtualServiceHosts } from '../translate/route/rules.ts';
 import type { ConnectedProxy } from './push-status.ts';
 import { conflictCounts } from './push-status.ts';
-import type { PilotWorld } from './world.ts';
+import type { PilotWorld } from './world/world.ts';
 
 /** Metric -> what it counts. */
 export const meshGauges: Readonly<Record<string, string>> = {

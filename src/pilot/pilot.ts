@@ -45,8 +45,8 @@ import { Resources } from './resources/resources.ts';
 import { SecretsLeftOut } from './secrets-left-out.ts';
 import { formatOrigin } from './source-position.ts';
 import { StreamsOfProxy } from './streams-of-proxy.ts';
-import type { PilotFeatures } from './world.ts';
-import { PilotWorld, worldKinds } from './world.ts';
+import type { PilotFeatures } from './world/world.ts';
+import { PilotWorld, worldKinds } from './world/world.ts';
 
 export interface PilotOptions {
   readonly store: ConfigStore;

@@ -10,7 +10,7 @@ import { hostOf } from '../xds/server/stream.ts';
 import { isLoopback } from './debug/loopback.ts';
 import { HealthDiscovery } from './health-discovery.ts';
 import type { PilotMetrics } from './pilot-metrics.ts';
-import type { PilotWorld } from './world.ts';
+import type { PilotWorld } from './world/world.ts';
 
 export interface ReportServicesOptions {
   readonly server: XdsServer;

@@ -8,7 +8,7 @@ import { typeUrls } from '../xds/types.ts';
 import type { ProxyConnection } from './proxy-connection.ts';
 import { unlessFailed } from './push-status.ts';
 import type { Resources } from './resources/resources.ts';
-import type { PilotWorld } from './world.ts';
+import type { PilotWorld } from './world/world.ts';
 
 /** Of one proxy no more names than this are looked at, and no more of a name is quoted. */
 const namesMax = 100;

@@ -7,7 +7,7 @@ import { Graph } from '../collections/index.ts';
 import { configKey } from '../config/config.ts';
 import { defaultMeshConfig } from '../config/mesh-config.ts';
 import type { ProxyNode } from '../model/proxy-node.ts';
-import { PilotWorld } from '../pilot/world.ts';
+import { PilotWorld } from '../pilot/world/world.ts';
 import { clusters, endpoints, listeners } from './index.ts';
 import { proxyScope } from './scope.ts';
 import type { World } from './world.ts';

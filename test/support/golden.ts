@@ -11,7 +11,7 @@ import type { MeshConfig } from '../../src/config/mesh-config.ts';
 import { defaultMeshConfig } from '../../src/config/mesh-config.ts';
 import { formatFieldPath } from '../../src/model/origin.ts';
 import type { ProxyNode } from '../../src/model/proxy-node.ts';
-import { PilotWorld } from '../../src/pilot/world.ts';
+import { PilotWorld } from '../../src/pilot/world/world.ts';
 import type { ResourceKind } from '../../src/translate/resource.ts';
 import { proxyScope } from '../../src/translate/scope.ts';
 import type { World } from '../../src/translate/world.ts';

@@ -6,7 +6,7 @@ import type { MeshConfig } from '../../src/config/mesh-config.ts';
 import { defaultMeshConfig } from '../../src/config/mesh-config.ts';
 import { readText } from '../../src/config/reader.ts';
 import type { ProxyNode } from '../../src/model/proxy-node.ts';
-import { PilotWorld } from '../../src/pilot/world.ts';
+import { PilotWorld } from '../../src/pilot/world/world.ts';
 import type { World } from '../../src/translate/world.ts';
 
 /** The World that these objects make. */

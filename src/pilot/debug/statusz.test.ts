@@ -4,7 +4,7 @@ import { Graph } from '../../collections/index.ts';
 import { configKey } from '../../config/config.ts';
 import { defaultMeshConfig } from '../../config/mesh-config.ts';
 import type { PilotServer } from '../pilot.ts';
-import { PilotWorld } from '../world.ts';
+import { PilotWorld } from '../world/world.ts';
 import { debugPages } from './pages.ts';
 
 test('/debug/statusz: statuses by kind, namespace and name, as Kubernetes writes them (partly C14.02)', () => {

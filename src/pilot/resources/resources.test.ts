@@ -14,7 +14,7 @@ import { typeUrls } from '../../xds/types.ts';
 import type { AnyResourceKind, SeenResources, Snapshot, SnapshotKey } from './resources.ts';
 import { Resources } from './resources.ts';
 import { changedNames } from './snapshot.ts';
-import { PilotWorld } from '../world.ts';
+import { PilotWorld } from '../world/world.ts';
 
 const kinds = [clusters, endpoints, listeners, routes] as readonly AnyResourceKind[];
 const types = { CDS: typeUrls.cluster, EDS: typeUrls.endpoint, LDS: typeUrls.listener, RDS: typeUrls.route };

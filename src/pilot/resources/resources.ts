@@ -19,7 +19,7 @@ import type { ResourceFacts } from './resource-facts.ts';
 import { factsOf } from './resource-facts.ts';
 import type { Snapshot } from './snapshot.ts';
 import { layerSnapshots } from './snapshot.ts';
-import type { PilotWorld } from '../world.ts';
+import type { PilotWorld } from '../world/world.ts';
 
 /** A kind whose input nobody here looks into. */
 export type AnyResourceKind = ResourceKind<unknown, DescMessage>;

@@ -1,14 +1,14 @@
 import { describe, expect, test } from 'vitest';
-import { gatewayPod } from '../../test/support/translated.ts';
-import { configsOfYaml, proxyNode, worldOf, worldOfYaml } from '../../test/support/world.ts';
-import { Graph } from '../collections/index.ts';
-import type { Config } from '../config/config.ts';
-import { configKey, originOf } from '../config/config.ts';
-import { defaultMeshConfig } from '../config/mesh-config.ts';
-import { formatFieldPath } from '../model/origin.ts';
-import { routes } from '../translate/index.ts';
-import { proxyScope } from '../translate/scope.ts';
-import type { World } from '../translate/world.ts';
+import { gatewayPod } from '../../../test/support/translated.ts';
+import { configsOfYaml, proxyNode, worldOf, worldOfYaml } from '../../../test/support/world.ts';
+import { Graph } from '../../collections/index.ts';
+import type { Config } from '../../config/config.ts';
+import { configKey, originOf } from '../../config/config.ts';
+import { defaultMeshConfig } from '../../config/mesh-config.ts';
+import { formatFieldPath } from '../../model/origin.ts';
+import { routes } from '../../translate/index.ts';
+import { proxyScope } from '../../translate/scope.ts';
+import type { World } from '../../translate/world.ts';
 import { PilotWorld } from './world.ts';
 
 const service = (name: string, namespace = 'default', ports = '{name: http, port: 80}'): string => `

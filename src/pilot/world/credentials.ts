@@ -1,19 +1,19 @@
 // Secrets and ConfigMaps as certificates: read and judged once, whoever asks; what was good stays until something
 // good comes.
-import type { Collection, Derived, Graph } from '../collections/index.ts';
-import type { Config } from '../config/config.ts';
-import { configKey, formatDiagnostic } from '../config/config.ts';
-import type { CaEntries, Entries, EntryProblem, PairEntries } from '../config/credentials.ts';
+import type { Collection, Derived, Graph } from '../../collections/index.ts';
+import type { Config } from '../../config/config.ts';
+import { configKey, formatDiagnostic } from '../../config/config.ts';
+import type { CaEntries, Entries, EntryProblem, PairEntries } from '../../config/credentials.ts';
 import {
   configMapEntries,
   isProblem,
   readKeyPair,
   readTrustedCa,
   secretEntries,
-} from '../config/credentials.ts';
-import type { ConfigMap, Secret } from '../config/kube-types.ts';
-import type { KeyPair, TrustedCa } from '../model/credential.ts';
-import type { Origin } from '../model/origin.ts';
+} from '../../config/credentials.ts';
+import type { ConfigMap, Secret } from '../../config/kube-types.ts';
+import type { KeyPair, TrustedCa } from '../../model/credential.ts';
+import type { Origin } from '../../model/origin.ts';
 
 export interface CredentialsOptions {
   readonly graph: Graph;

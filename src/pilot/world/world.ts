@@ -1,5 +1,5 @@
 // The World that translation reads, on the incremental engine: objects in, recorded reads out.
-import type { Collection, Derived, Graph, Index, Input } from '../collections/index.ts';
+import type { Collection, Derived, Graph, Index, Input } from '../../collections/index.ts';
 import type {
   Config,
   DestinationRuleConfig,
@@ -9,27 +9,27 @@ import type {
   ProxyConfigConfig,
   SidecarConfig,
   VirtualServiceConfig,
-} from '../config/config.ts';
-import { compareAge, configKey } from '../config/config.ts';
-import { placeLabels, placeLabelsOf, placeLabelsOfService } from '../translate/endpoint/place-labels.ts';
-import { selectedLabelNames } from '../config/envoy-filter/select.ts';
-import { isDelegate, isRoot, withDelegates } from '../config/delegates.ts';
-import type { MeshConfig } from '../config/mesh-config.ts';
-import type { ConfigChange } from '../config/store.ts';
-import { sameConfig } from '../config/store.ts';
-import { isExportedTo } from '../model/export.ts';
-import { meshGateway, resolveGatewayName } from '../model/gateway-name.ts';
-import { servicesOfGateway } from '../model/gateway-origin.ts';
-import type { KeyPair, TrustedCa } from '../model/credential.ts';
-import type { Hostname } from '../model/hostname.ts';
-import { hostnameCovers, isWildcard, resolveHost } from '../model/hostname.ts';
-import type { NetworkGateway } from '../model/network.ts';
-import type { Endpoint, Service } from '../model/service.ts';
-import { labelsMatch } from '../model/labels.ts';
-import type { Registry, RegistrySources } from '../registry/registry.ts';
-import { createRegistry } from '../registry/registry.ts';
-import { isVisible } from '../registry/service-conflicts.ts';
-import type { World } from '../translate/world.ts';
+} from '../../config/config.ts';
+import { compareAge, configKey } from '../../config/config.ts';
+import { placeLabels, placeLabelsOf, placeLabelsOfService } from '../../translate/endpoint/place-labels.ts';
+import { selectedLabelNames } from '../../config/envoy-filter/select.ts';
+import { isDelegate, isRoot, withDelegates } from '../../config/delegates.ts';
+import type { MeshConfig } from '../../config/mesh-config.ts';
+import type { ConfigChange } from '../../config/store.ts';
+import { sameConfig } from '../../config/store.ts';
+import { isExportedTo } from '../../model/export.ts';
+import { meshGateway, resolveGatewayName } from '../../model/gateway-name.ts';
+import { servicesOfGateway } from '../../model/gateway-origin.ts';
+import type { KeyPair, TrustedCa } from '../../model/credential.ts';
+import type { Hostname } from '../../model/hostname.ts';
+import { hostnameCovers, isWildcard, resolveHost } from '../../model/hostname.ts';
+import type { NetworkGateway } from '../../model/network.ts';
+import type { Endpoint, Service } from '../../model/service.ts';
+import { labelsMatch } from '../../model/labels.ts';
+import type { Registry, RegistrySources } from '../../registry/registry.ts';
+import { createRegistry } from '../../registry/registry.ts';
+import { isVisible } from '../../registry/service-conflicts.ts';
+import type { World } from '../../translate/world.ts';
 import { Credentials } from './credentials.ts';
 import type { StatusEntry } from './made-configs.ts';
 import { MadeConfigs, madeOfKinds } from './made-configs.ts';

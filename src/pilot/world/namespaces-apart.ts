@@ -1,12 +1,12 @@
 // Which namespaces' clients are told apart from those of others: all the rest see the mesh alike, and share what
 // is made for them.
-import type { Derived, Graph } from '../collections/index.ts';
-import type { Config, DestinationRuleConfig, VirtualServiceConfig } from '../config/config.ts';
-import type { MeshConfig } from '../config/mesh-config.ts';
-import { isGatewayApiRoute } from '../model/gateway-origin.ts';
-import type { Hostname } from '../model/hostname.ts';
-import { resolveHost } from '../model/hostname.ts';
-import type { Service } from '../model/service.ts';
+import type { Derived, Graph } from '../../collections/index.ts';
+import type { Config, DestinationRuleConfig, VirtualServiceConfig } from '../../config/config.ts';
+import type { MeshConfig } from '../../config/mesh-config.ts';
+import { isGatewayApiRoute } from '../../model/gateway-origin.ts';
+import type { Hostname } from '../../model/hostname.ts';
+import { resolveHost } from '../../model/hostname.ts';
+import type { Service } from '../../model/service.ts';
 
 /** Each is a recorded read. */
 export interface NamespacesApartOptions {

@@ -1,15 +1,15 @@
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { configsOfYaml, proxyNode, worldOf } from '../../test/support/world.ts';
-import { Graph } from '../collections/index.ts';
-import type { Config } from '../config/config.ts';
-import { configKey } from '../config/config.ts';
-import { defaultMeshConfig } from '../config/mesh-config.ts';
-import { selectedGateways } from '../translate/gateway/selection.ts';
-import { clusters, endpoints, listeners, routes } from '../translate/index.ts';
-import { proxyScope } from '../translate/scope.ts';
-import type { World } from '../translate/world.ts';
-import type { AnyResourceKind } from './resources/resources.ts';
+import { configsOfYaml, proxyNode, worldOf } from '../../../test/support/world.ts';
+import { Graph } from '../../collections/index.ts';
+import type { Config } from '../../config/config.ts';
+import { configKey } from '../../config/config.ts';
+import { defaultMeshConfig } from '../../config/mesh-config.ts';
+import { selectedGateways } from '../../translate/gateway/selection.ts';
+import { clusters, endpoints, listeners, routes } from '../../translate/index.ts';
+import { proxyScope } from '../../translate/scope.ts';
+import type { World } from '../../translate/world.ts';
+import type { AnyResourceKind } from '../resources/resources.ts';
 import { PilotWorld } from './world.ts';
 
 const kinds = [clusters, endpoints, listeners, routes] as readonly AnyResourceKind[];

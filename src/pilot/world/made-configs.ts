@@ -1,14 +1,14 @@
 // Gateways, VirtualServices and DestinationRules that are made of Ingresses and Gateway API objects, and the
 // status of these: the conversions of their rooms on the incremental engine.
-import type { Collection, Derived, Graph, Index } from '../collections/index.ts';
+import type { Collection, Derived, Graph, Index } from '../../collections/index.ts';
 import type {
   Config,
   DestinationRuleConfig,
   GatewayConfig,
   ServiceEntryConfig,
   VirtualServiceConfig,
-} from '../config/config.ts';
-import { configKey, kubeGatewayKind } from '../config/config.ts';
+} from '../../config/config.ts';
+import { configKey, kubeGatewayKind } from '../../config/config.ts';
 import type {
   BackendTlsPolicyConfig,
   GatewayClassConfig,
@@ -16,13 +16,13 @@ import type {
   ListenerSetConfig,
   ReferenceGrantConfig,
   RouteConfig,
-} from '../config/gateway-api-types.ts';
-import type { IngressClassConfig, IngressConfig } from '../config/ingress-types.ts';
-import type { ConfigMap, KubeServiceSpec, Secret } from '../config/kube-types.ts';
-import { externalAddresses } from '../config/service-addresses.ts';
-import type { MeshConfig } from '../config/mesh-config.ts';
-import { sameConfig } from '../config/store.ts';
-import { policyTargets } from '../gateway-api/backend-tls.ts';
+} from '../../config/gateway-api-types.ts';
+import type { IngressClassConfig, IngressConfig } from '../../config/ingress-types.ts';
+import type { ConfigMap, KubeServiceSpec, Secret } from '../../config/kube-types.ts';
+import { externalAddresses } from '../../config/service-addresses.ts';
+import type { MeshConfig } from '../../config/mesh-config.ts';
+import { sameConfig } from '../../config/store.ts';
+import { policyTargets } from '../../gateway-api/backend-tls.ts';
 import {
   destinationRulesOf,
   gatewaysOf,
@@ -30,18 +30,18 @@ import {
   routeKinds,
   statusOf,
   virtualServicesOf,
-} from '../gateway-api/conversion.ts';
-import type { DiscoveredService, GatewayApiObjects, ObjectKey } from '../gateway-api/objects.ts';
-import { objectKey } from '../gateway-api/objects.ts';
-import { listenerSetParent, routeBackends, routeParentKeys } from '../gateway-api/words.ts';
-import { isServed } from '../ingress/class-selection.ts';
-import { ingressGateway, ingressGatewayName } from '../ingress/gateway.ts';
-import { ingressStatus } from '../ingress/status.ts';
-import { ingressHosts, ingressVirtualService } from '../ingress/virtual-services.ts';
-import { meshGateway } from '../model/gateway-name.ts';
-import type { Hostname } from '../model/hostname.ts';
-import { hostnameCovers } from '../model/hostname.ts';
-import type { Registry } from '../registry/registry.ts';
+} from '../../gateway-api/conversion.ts';
+import type { DiscoveredService, GatewayApiObjects, ObjectKey } from '../../gateway-api/objects.ts';
+import { objectKey } from '../../gateway-api/objects.ts';
+import { listenerSetParent, routeBackends, routeParentKeys } from '../../gateway-api/words.ts';
+import { isServed } from '../../ingress/class-selection.ts';
+import { ingressGateway, ingressGatewayName } from '../../ingress/gateway.ts';
+import { ingressStatus } from '../../ingress/status.ts';
+import { ingressHosts, ingressVirtualService } from '../../ingress/virtual-services.ts';
+import { meshGateway } from '../../model/gateway-name.ts';
+import type { Hostname } from '../../model/hostname.ts';
+import { hostnameCovers } from '../../model/hostname.ts';
+import type { Registry } from '../../registry/registry.ts';
 
 /** Kinds of which others are made; with those that these refer to. */
 export const madeOfKinds = [
