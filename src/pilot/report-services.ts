@@ -8,7 +8,7 @@ import type { XdsServer } from '../xds/server/server.ts';
 import { StreamError, grpcStatus } from '../xds/server/stream-error.ts';
 import { hostOf } from '../xds/server/stream.ts';
 import { isLoopback } from './debug/loopback.ts';
-import { HealthDiscovery } from './health-discovery.ts';
+import { HealthDiscovery } from './health/health-discovery.ts';
 import type { PilotMetrics } from './pilot-metrics.ts';
 import type { PilotWorld } from './world/world.ts';
 

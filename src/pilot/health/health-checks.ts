@@ -2,16 +2,16 @@
 import { isIP } from 'node:net';
 import type { MessageInitShape } from '@bufbuild/protobuf';
 import { create, toBinary } from '@bufbuild/protobuf';
-import type { HealthCheckSchema } from '../api/gen/envoy/config/core/v3/health_check_pb.js';
-import type { ClusterHealthCheckSchema } from '../api/gen/envoy/service/health/v3/hds_pb.js';
+import type { HealthCheckSchema } from '../../api/gen/envoy/config/core/v3/health_check_pb.js';
+import type { ClusterHealthCheckSchema } from '../../api/gen/envoy/service/health/v3/hds_pb.js';
 import {
   Capability_Protocol,
   HealthCheckSpecifierSchema,
-} from '../api/gen/envoy/service/health/v3/hds_pb.js';
-import type { HealthCheck } from '../model/health-check.ts';
-import type { Locality } from '../model/service.ts';
-import { durationOfMs } from '../translate/proto-values.ts';
-import type { PilotWorld } from './world/world.ts';
+} from '../../api/gen/envoy/service/health/v3/hds_pb.js';
+import type { HealthCheck } from '../../model/health-check.ts';
+import type { Locality } from '../../model/service.ts';
+import { durationOfMs } from '../../translate/proto-values.ts';
+import type { PilotWorld } from '../world/world.ts';
 
 /** The endpoints of one service port. Plain data. */
 export interface CheckedPort {

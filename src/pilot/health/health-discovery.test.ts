@@ -6,27 +6,27 @@ import { join } from 'node:path';
 import { credentials, status } from '@grpc/grpc-js';
 import { fromBinary } from '@bufbuild/protobuf';
 import { afterEach, expect, test } from 'vitest';
-import { BareAdsClient } from '../../test/support/ads-client.ts';
-import { createAuthority } from '../../test/support/certificates.ts';
-import { startProxyProcess } from '../../test/support/proxy-process.ts';
-import { ReportClient } from '../../test/support/report-client.ts';
-import { needs } from '../../test/support/tools.ts';
-import { waitFor } from '../../test/support/wait.ts';
-import { configsOfYaml } from '../../test/support/world.ts';
-import { HealthStatus } from '../api/gen/envoy/config/core/v3/health_check_pb.js';
-import { ClusterLoadAssignmentSchema } from '../api/gen/envoy/config/endpoint/v3/endpoint_pb.js';
+import { BareAdsClient } from '../../../test/support/ads-client.ts';
+import { createAuthority } from '../../../test/support/certificates.ts';
+import { startProxyProcess } from '../../../test/support/proxy-process.ts';
+import { ReportClient } from '../../../test/support/report-client.ts';
+import { needs } from '../../../test/support/tools.ts';
+import { waitFor } from '../../../test/support/wait.ts';
+import { configsOfYaml } from '../../../test/support/world.ts';
+import { HealthStatus } from '../../api/gen/envoy/config/core/v3/health_check_pb.js';
+import { ClusterLoadAssignmentSchema } from '../../api/gen/envoy/config/endpoint/v3/endpoint_pb.js';
 import {
   Capability_Protocol,
   HealthCheckRequestOrEndpointHealthResponseSchema,
   HealthCheckSpecifierSchema,
-} from '../api/gen/envoy/service/health/v3/hds_pb.js';
-import { LoggerRegistry } from '../base/logger.ts';
-import { readText } from '../config/reader.ts';
-import { ConfigStore } from '../config/store.ts';
-import { typeUrls } from '../xds/types.ts';
-import type { Pilot, PilotOptions } from './pilot.ts';
-import { startPilot } from './pilot.ts';
-import { checkHealthReporter } from './report-services.ts';
+} from '../../api/gen/envoy/service/health/v3/hds_pb.js';
+import { LoggerRegistry } from '../../base/logger.ts';
+import { readText } from '../../config/reader.ts';
+import { ConfigStore } from '../../config/store.ts';
+import { typeUrls } from '../../xds/types.ts';
+import type { Pilot, PilotOptions } from '../pilot.ts';
+import { startPilot } from '../pilot.ts';
+import { checkHealthReporter } from '../report-services.ts';
 
 const path = '/envoy.service.health.v3.HealthDiscoveryService/StreamHealthCheck';
 const node = { id: 'sidecar~10.1.0.1~pod.default~default.svc.cluster.local' };

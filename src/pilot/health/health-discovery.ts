@@ -2,28 +2,28 @@
 // ask for it with the annotation fairlead/health-check; what is found unwell is UNHEALTHY in EDS for as long as whoever
 // found it so is connected and says so.
 import { fromBinary } from '@bufbuild/protobuf';
-import { HealthStatus } from '../api/gen/envoy/config/core/v3/health_check_pb.js';
-import type { Endpoint } from '../api/gen/envoy/config/endpoint/v3/endpoint_components_pb.js';
+import { HealthStatus } from '../../api/gen/envoy/config/core/v3/health_check_pb.js';
+import type { Endpoint } from '../../api/gen/envoy/config/endpoint/v3/endpoint_components_pb.js';
 import type {
   Capability_Protocol,
   EndpointHealthResponse,
   HealthCheckRequestOrEndpointHealthResponse as Message,
-} from '../api/gen/envoy/service/health/v3/hds_pb.js';
-import { HealthCheckRequestOrEndpointHealthResponseSchema } from '../api/gen/envoy/service/health/v3/hds_pb.js';
-import type { Clock } from '../base/clock.ts';
-import type { Logger } from '../base/logger.ts';
-import type { Derived, Graph } from '../collections/index.ts';
-import type { ProxyNode } from '../model/proxy-node.ts';
-import type { ReportHandler, ReportStream } from '../xds/server/report-stream.ts';
-import { ReportService } from '../xds/server/report-stream.ts';
-import type { XdsServer } from '../xds/server/server.ts';
-import { StreamError, grpcStatus } from '../xds/server/stream-error.ts';
+} from '../../api/gen/envoy/service/health/v3/hds_pb.js';
+import { HealthCheckRequestOrEndpointHealthResponseSchema } from '../../api/gen/envoy/service/health/v3/hds_pb.js';
+import type { Clock } from '../../base/clock.ts';
+import type { Logger } from '../../base/logger.ts';
+import type { Derived, Graph } from '../../collections/index.ts';
+import type { ProxyNode } from '../../model/proxy-node.ts';
+import type { ReportHandler, ReportStream } from '../../xds/server/report-stream.ts';
+import { ReportService } from '../../xds/server/report-stream.ts';
+import type { XdsServer } from '../../xds/server/server.ts';
+import { StreamError, grpcStatus } from '../../xds/server/stream-error.ts';
 import type { CheckedPort } from './health-checks.ts';
 import { checkedPorts, specifierOf } from './health-checks.ts';
 import type { HealthFindings } from './health-reports.ts';
 import { HealthReports } from './health-reports.ts';
-import { parseProxyNode } from './proxy-node.ts';
-import type { PilotWorld } from './world/world.ts';
+import { parseProxyNode } from '../proxy-node.ts';
+import type { PilotWorld } from '../world/world.ts';
 
 export interface HealthDiscoveryOptions {
   readonly server: XdsServer;
