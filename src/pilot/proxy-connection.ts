@@ -15,7 +15,7 @@ import type { ProxyView } from './distribution/proxy-state.ts';
 import { ProxyDistribution } from './distribution/proxy-distribution.ts';
 import type { PushLog } from './distribution/push-log.ts';
 import type { RevisionLedger } from './distribution/revisions.ts';
-import type { PilotMetrics } from './pilot-metrics.ts';
+import type { PilotMetrics } from './metrics/pilot-metrics.ts';
 import type { PushRequest } from './push-request.ts';
 import type { NameSet, Resources, SeenResources, Snapshot, SnapshotKey } from './resources/resources.ts';
 

@@ -9,7 +9,7 @@ import { StreamError, grpcStatus } from '../xds/server/stream-error.ts';
 import { hostOf } from '../xds/server/stream.ts';
 import { isLoopback } from './debug/loopback.ts';
 import { HealthDiscovery } from './health/health-discovery.ts';
-import type { PilotMetrics } from './pilot-metrics.ts';
+import type { PilotMetrics } from './metrics/pilot-metrics.ts';
 import type { PilotWorld } from './world/world.ts';
 
 export interface ReportServicesOptions {

@@ -1,12 +1,12 @@
 import { expect, test } from 'vitest';
-import { configsOfYaml, proxyNode } from '../../test/support/world.ts';
-import { Graph } from '../collections/index.ts';
-import { configKey } from '../config/config.ts';
-import { defaultMeshConfig } from '../config/mesh-config.ts';
-import { ConfigStore } from '../config/store.ts';
-import { proxyScope } from '../translate/scope.ts';
+import { configsOfYaml, proxyNode } from '../../../test/support/world.ts';
+import { Graph } from '../../collections/index.ts';
+import { configKey } from '../../config/config.ts';
+import { defaultMeshConfig } from '../../config/mesh-config.ts';
+import { ConfigStore } from '../../config/store.ts';
+import { proxyScope } from '../../translate/scope.ts';
 import { meshCounts } from './mesh-gauges.ts';
-import { PilotWorld } from './world/world.ts';
+import { PilotWorld } from '../world/world.ts';
 
 function counts(yaml: string, pods: readonly Parameters<typeof proxyNode>[0][] = []) {
   const store = new ConfigStore();

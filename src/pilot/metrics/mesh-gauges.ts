@@ -1,14 +1,14 @@
 // What the mesh looks like at the moment in which metrics are read: names and meanings are those of istiod's push status.
 // https://github.com/istio/istio/blob/1.27.0/pilot/pkg/model/push_context.go
-import type { Config } from '../config/config.ts';
-import type { EndpointSlice, KubeEndpoints } from '../config/kube-types.ts';
-import type { ConfigStore } from '../config/store.ts';
-import { meshGateway } from '../model/gateway-name.ts';
-import type { Service } from '../model/service.ts';
-import { virtualServiceHosts } from '../translate/route/rules.ts';
-import type { ConnectedProxy } from './push-status.ts';
-import { conflictCounts } from './push-status.ts';
-import type { PilotWorld } from './world/world.ts';
+import type { Config } from '../../config/config.ts';
+import type { EndpointSlice, KubeEndpoints } from '../../config/kube-types.ts';
+import type { ConfigStore } from '../../config/store.ts';
+import { meshGateway } from '../../model/gateway-name.ts';
+import type { Service } from '../../model/service.ts';
+import { virtualServiceHosts } from '../../translate/route/rules.ts';
+import type { ConnectedProxy } from '../push-status.ts';
+import { conflictCounts } from '../push-status.ts';
+import type { PilotWorld } from '../world/world.ts';
 
 /** Metric -> what it counts. */
 export const meshGauges: Readonly<Record<string, string>> = {

@@ -1,5 +1,5 @@
 // What the control plane counts; names and meanings are istiod's.
-import { fairleadVersion } from '../base/version.ts';
+import { fairleadVersion } from '../../base/version.ts';
 import { meshGauges } from './mesh-gauges.ts';
 import type { Histogram, Series } from './metrics.ts';
 import { Metrics } from './metrics.ts';

@@ -1,15 +1,15 @@
 import { afterEach, describe, expect, test } from 'vitest';
 import { create } from '@bufbuild/protobuf';
-import { FollowingClient } from '../../test/support/following-client.ts';
-import { call } from '../../test/support/http.ts';
-import { waitFor } from '../../test/support/wait.ts';
-import { configsOfYaml } from '../../test/support/world.ts';
-import { NodeSchema } from '../api/gen/envoy/config/core/v3/base_pb.js';
-import { LoggerRegistry } from '../base/logger.ts';
-import { ConfigStore } from '../config/store.ts';
-import { typeUrls } from '../xds/types.ts';
-import type { Pilot } from './pilot.ts';
-import { startPilot } from './pilot.ts';
+import { FollowingClient } from '../../../test/support/following-client.ts';
+import { call } from '../../../test/support/http.ts';
+import { waitFor } from '../../../test/support/wait.ts';
+import { configsOfYaml } from '../../../test/support/world.ts';
+import { NodeSchema } from '../../api/gen/envoy/config/core/v3/base_pb.js';
+import { LoggerRegistry } from '../../base/logger.ts';
+import { ConfigStore } from '../../config/store.ts';
+import { typeUrls } from '../../xds/types.ts';
+import type { Pilot } from '../pilot.ts';
+import { startPilot } from '../pilot.ts';
 
 /**
  * Istio's own, with the labels and bounds that its dashboards and alerts ask for. Sources, 1.27: pilot/pkg/xds/monitoring.go,
