@@ -16,7 +16,7 @@ import { ProxyDistribution } from './distribution/proxy-distribution.ts';
 import type { PushLog } from './distribution/push-log.ts';
 import type { RevisionLedger } from './distribution/revisions.ts';
 import type { PilotMetrics } from './metrics/pilot-metrics.ts';
-import type { PushRequest } from './push-request.ts';
+import type { PushRequest } from './push/push-request.ts';
 import type { NameSet, Resources, SeenResources, Snapshot, SnapshotKey } from './resources/resources.ts';
 
 export interface ConnectionOptions {

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { FakeClock } from '../../../test/support/fake-clock.ts';
 import { LoggerRegistry } from '../../base/logger.ts';
-import type { PushRequest } from '../push-request.ts';
+import type { PushRequest } from '../push/push-request.ts';
 import { PushLog, byteCount } from './push-log.ts';
 
 function bench() {

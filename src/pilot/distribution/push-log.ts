@@ -1,7 +1,7 @@
 // The push log: what triggered a push, which proxies were sent what for it, and how long it took.
 import type { Clock } from '../../base/clock.ts';
 import type { Logger } from '../../base/logger.ts';
-import type { PushRequest } from '../push-request.ts';
+import type { PushRequest } from '../push/push-request.ts';
 
 /** One response that was sent for a push. */
 export interface LoggedResponse {

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { FakeClock } from '../../test/support/fake-clock.ts';
+import { FakeClock } from '../../../test/support/fake-clock.ts';
 import type { PushReason, PushRequest } from './push-request.ts';
 import { Debounce, mergePushRequests } from './push-request.ts';
 

@@ -1,5 +1,5 @@
 // Why proxies are looked at again, and the wait that merges what comes together.
-import type { Clock, Timer } from '../base/clock.ts';
+import type { Clock, Timer } from '../../base/clock.ts';
 
 /** Istio's words, as they stand in pilot_push_triggers. */
 export type PushReason = 'config' | 'service' | 'endpoint' | 'global' | 'debug';
