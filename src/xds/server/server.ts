@@ -50,6 +50,8 @@ export interface XdsServerOptions {
   readonly connectionGraceMs?: number;
   /** Connections without a stream are closed after this. Default 60 s. */
   readonly connectionIdleMs?: number;
+  /** How often a connection is asked whether its peer is still there, and how long that may take. Default 30 s and 10 s. */
+  readonly keepalive?: { readonly everyMs: number; readonly timeoutMs: number };
   /** See defaultRate. */
   readonly streamsPerSecond: number;
   /** Unique within the process. Default: a random UUID. */
@@ -93,8 +95,8 @@ export class XdsServer {
       'grpc.max_receive_message_length': requestBytesMax,
       'grpc.max_send_message_length': -1,
       'grpc.max_concurrent_streams': concurrentStreamsMax,
-      'grpc.keepalive_time_ms': keepaliveMs,
-      'grpc.keepalive_timeout_ms': keepaliveTimeoutMs,
+      'grpc.keepalive_time_ms': options.keepalive?.everyMs ?? keepaliveMs,
+      'grpc.keepalive_timeout_ms': options.keepalive?.timeoutMs ?? keepaliveTimeoutMs,
       'grpc.max_connection_idle_ms': options.connectionIdleMs ?? idleConnectionMs,
       ...(options.connectionAgeMsMax === undefined
         ? {}
