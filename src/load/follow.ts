@@ -1,6 +1,6 @@
 // What a proxy asks for next: the endpoints of clusters, the routes of listeners. As Envoy: a cluster of type EDS by
 // its `service_name` or its own name, a listener by each HTTP connection manager that names its routes.
-import { Fields, textAt } from './protobuf.ts';
+import { Fields, textAt } from '../api/wire-format.ts';
 
 /** envoy.config.cluster.v3.Cluster.DiscoveryType.EDS */
 const eds = 3;

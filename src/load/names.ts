@@ -1,6 +1,6 @@
 // Lists of resource names, one for all proxies that ask for the same: a thousand proxies ask for the endpoints of the
 // same thousand clusters, and each ACK of the state of the world repeats them.
-import { MessageWriter } from './protobuf.ts';
+import { MessageWriter } from '../api/wire-format.ts';
 
 export interface NameList {
   /** Sorted, no name twice. */

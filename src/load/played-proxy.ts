@@ -6,7 +6,7 @@ import { isWildcardType, typeUrls } from '../xds/types.ts';
 import { readCluster, readListener, readName } from './follow.ts';
 import type { NameList, NamePool } from './names.ts';
 import { noNames } from './names.ts';
-import { MalformedMessage } from './protobuf.ts';
+import { MalformedMessage } from '../api/wire-format.ts';
 import { deltaRequest, sotwRequest } from './request.ts';
 import type { SeenResponse } from './response.ts';
 import { readDeltaResponse, readSotwResponse, resourceInAny, resourceInWrapper } from './response.ts';

@@ -1,5 +1,5 @@
 // Requests of both dialects as bytes.
-import { MessageWriter } from './protobuf.ts';
+import { MessageWriter } from '../api/wire-format.ts';
 import type { NameList } from './names.ts';
 
 export interface SotwRequest {

@@ -1,5 +1,5 @@
 // What a played proxy wants to know of a response, in both dialects, without decoding its resources.
-import { Fields, textAt } from './protobuf.ts';
+import { Fields, textAt } from '../api/wire-format.ts';
 
 /** One resource of a response; the bytes of its message lie between `start` and `end` of the response. */
 export interface SeenResource {

@@ -7,11 +7,11 @@ import {
   DeltaDiscoveryRequestSchema,
   DiscoveryRequestSchema,
   DiscoveryResponseSchema,
-} from '../api/gen/envoy/service/discovery/v3/discovery_pb.js';
+} from './gen/envoy/service/discovery/v3/discovery_pb.js';
 import { fromBinary } from '@bufbuild/protobuf';
-import { NamePool } from './names.ts';
-import { Fields, MalformedMessage, MessageWriter, textAt, varintBytes } from './protobuf.ts';
-import { deltaRequest, sotwRequest } from './request.ts';
+import { NamePool } from '../load/names.ts';
+import { Fields, MalformedMessage, MessageWriter, textAt, varintBytes } from './wire-format.ts';
+import { deltaRequest, sotwRequest } from '../load/request.ts';
 
 test('Fields: each field once, in order, with its number, content and value', () => {
   const bytes = toBinary(
