@@ -4,8 +4,8 @@ import { create, isMessage, toBinary } from '@bufbuild/protobuf';
 import type { Route, VirtualHost } from '../../api/gen/envoy/config/route/v3/route_components_pb.js';
 import { VirtualHostSchema } from '../../api/gen/envoy/config/route/v3/route_components_pb.js';
 import { RouteConfigurationSchema } from '../../api/gen/envoy/config/route/v3/route_pb.js';
+import { encodeBytesField } from '../../api/wire-format.ts';
 import { structurallyEqual } from '../../collections/index.ts';
-import { encodeBytesField } from '../../xds/server/response.ts';
 
 /** The bytes of a message. Equal messages give equal bytes, as long as they are all encoded by this. */
 export function encodeMessage<Desc extends DescMessage>(

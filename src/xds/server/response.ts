@@ -1,34 +1,42 @@
 // Responses as bytes: put together from resources that were encoded once and are shared by all streams.
+import {
+  Fields,
+  bytesFieldSize,
+  encodeBytesField,
+  writeBytesField,
+  writeBytesHead,
+} from '../../api/wire-format.ts';
 import type { ResponseHead, StreamResponse } from './dialect.ts';
+
+const text = new TextEncoder();
 
 /**
  * A resource as field 2 (`resources`) of DiscoveryResponse: tag, length, and the Any. Responses are
- * concatenations of these (protobuf encoding, "Repeated Elements").
+ * concatenations of these (protobuf encoding, "Repeated Elements"). `parts` are the message's bytes, one after the
+ * other.
  */
-export function encodeResourceField(typeUrl: string, value: Uint8Array): Uint8Array {
+export function encodeResourceField(typeUrl: string, ...parts: readonly Uint8Array[]): Uint8Array {
   const url = text.encode(typeUrl);
-  const anyBytes = fieldSize(1, url.length) + fieldSize(2, value.length);
-  const bytes = new Uint8Array(1 + varintSize(anyBytes) + anyBytes);
-  let at = writeTag(bytes, 0, 2);
-  at = writeVarint(bytes, at, anyBytes);
-  at = writeField(bytes, at, 1, url);
-  writeField(bytes, at, 2, value);
+  const valueBytes = parts.reduce((sum, part) => sum + part.length, 0);
+  const anyBytes = bytesFieldSize(url.length) + bytesFieldSize(valueBytes);
+  const bytes = new Uint8Array(bytesFieldSize(anyBytes));
+  let at = writeBytesHead(bytes, 0, 2, anyBytes);
+  at = writeBytesField(bytes, at, 1, url);
+  at = writeBytesHead(bytes, at, 2, valueBytes);
+  for (const part of parts) {
+    bytes.set(part, at);
+    at += part.length;
+  }
   return bytes;
 }
 
 /** The `value` of the Any in what encodeResourceField made: the message's own bytes, not copied. */
 export function resourceValue(field: Uint8Array): Uint8Array {
-  const [, anyAt] = readVarint(field, 1);
-  const [urlBytes, urlAt] = readVarint(field, anyAt + 1);
-  const [valueBytes, valueAt] = readVarint(field, urlAt + urlBytes + 1);
-  return field.subarray(valueAt, valueAt + valueBytes);
-}
-
-/** One length-delimited field of any message: tag, length, bytes. Field numbers up to 15. */
-export function encodeBytesField(number: number, value: Uint8Array): Uint8Array {
-  const bytes = new Uint8Array(fieldSize(number, value.length));
-  writeField(bytes, 0, number, value);
-  return bytes;
+  const any = new Fields(field);
+  any.next();
+  const within = new Fields(field, any.start, any.end);
+  while (within.next()) if (within.number === 2) return field.subarray(within.start, within.end);
+  return field.subarray(0, 0);
 }
 
 /** One DiscoveryResponse. The resources' bytes are copied once, into the buffer that goes to the socket. */
@@ -66,72 +74,24 @@ function controlPlaneBytes({ controlPlane }: ResponseHead): Uint8Array {
 
 /** Tag and length of a Resource, its version (1) and name (3); its `resource` (2) is to follow. */
 function encodeResourceHead(version: Uint8Array, name: Uint8Array, fieldBytes: number): Uint8Array {
-  const inner = fieldSize(1, version.length) + fieldSize(3, name.length);
-  const bytes = new Uint8Array(1 + varintSize(inner + fieldBytes) + inner);
-  let at = writeVarint(bytes, writeTag(bytes, 0, 2), inner + fieldBytes);
-  at = writeField(bytes, at, 1, version);
-  writeField(bytes, at, 3, name);
+  const inner = bytesFieldSize(version.length) + bytesFieldSize(name.length);
+  const bytes = new Uint8Array(bytesFieldSize(inner + fieldBytes) - fieldBytes);
+  let at = writeBytesHead(bytes, 0, 2, inner + fieldBytes);
+  at = writeBytesField(bytes, at, 1, version);
+  writeBytesField(bytes, at, 3, name);
   return bytes;
 }
 
 function encodeFields(fields: readonly Field[], resources: readonly Uint8Array[]): Buffer {
   let size = 0;
-  for (const [number, value] of fields) size += fieldSize(number, value.length);
+  for (const [, value] of fields) size += bytesFieldSize(value.length);
   for (const resource of resources) size += resource.length;
   const bytes = Buffer.allocUnsafe(size);
   let at = 0;
-  for (const [number, value] of fields) at = writeField(bytes, at, number, value);
+  for (const [number, value] of fields) at = writeBytesField(bytes, at, number, value);
   for (const resource of resources) {
     bytes.set(resource, at);
     at += resource.length;
   }
   return bytes;
-}
-
-const text = new TextEncoder();
-const lengthDelimited = 2;
-
-/** Field numbers up to 15: their tag is one byte. */
-function fieldSize(_number: number, valueBytes: number): number {
-  return 1 + varintSize(valueBytes) + valueBytes;
-}
-
-function writeField(bytes: Uint8Array, at: number, number: number, value: Uint8Array): number {
-  const valueAt = writeVarint(bytes, writeTag(bytes, at, number), value.length);
-  bytes.set(value, valueAt);
-  return valueAt + value.length;
-}
-
-function writeTag(bytes: Uint8Array, at: number, number: number): number {
-  bytes[at] = number * 8 + lengthDelimited;
-  return at + 1;
-}
-
-function varintSize(value: number): number {
-  let size = 1;
-  for (let rest = value; rest >= 0x80; rest = Math.floor(rest / 0x80)) size++;
-  return size;
-}
-
-function writeVarint(bytes: Uint8Array, start: number, value: number): number {
-  let at = start;
-  let rest = value;
-  while (rest >= 0x80) {
-    bytes[at++] = (rest % 0x80) + 0x80;
-    rest = Math.floor(rest / 0x80);
-  }
-  bytes[at++] = rest;
-  return at;
-}
-
-/** The value and where it ends. */
-function readVarint(bytes: Uint8Array, start: number): readonly [number, number] {
-  let value = 0;
-  let scale = 1;
-  for (let at = start; ; at++) {
-    const byte = bytes[at] ?? 0;
-    value += (byte % 0x80) * scale;
-    if (byte < 0x80) return [value, at + 1];
-    scale *= 0x80;
-  }
 }
