@@ -128,14 +128,17 @@ export function listenerVirtualServices(
   world: World,
   listener: EgressListener,
 ): readonly VirtualServiceConfig[] {
-  const all = world.virtualServicesFor('mesh', listener.namespace);
   const { hosts, key } = listener;
-  if (hosts === undefined) return all;
-  const { domainSuffix } = world.meshConfig();
-  const memoryKey = `${key} ${domainSuffix}`;
-  return all.filter((config) =>
-    remembered(imported, config, memoryKey, () => importsVirtualService(domainSuffix, hosts, config)),
-  );
+  if (hosts === undefined) return world.virtualServicesFor('mesh', listener.namespace);
+  return world.derive(`listener-virtual-services/${key}`, () => {
+    const { domainSuffix } = world.meshConfig();
+    const memoryKey = `${key} ${domainSuffix}`;
+    return world
+      .virtualServicesFor('mesh', listener.namespace)
+      .filter((config) =>
+        remembered(imported, config, memoryKey, () => importsVirtualService(domainSuffix, hosts, config)),
+      );
+  });
 }
 
 // Only memory: an edit of one VirtualService looks at the hosts and destinations of that one alone.
@@ -256,8 +259,18 @@ interface ResolvedDestination {
   readonly port: number | undefined;
 }
 
-/** Hostname -> the ports that VirtualServices of the listener send to; undefined: all of them. */
+/**
+ * Hostname -> the ports that VirtualServices of the listener send to, each once; undefined: all of them. Most edits of
+ * a VirtualService leave it as it is, and nobody who reads it need look further.
+ */
 function destinations(
+  world: World,
+  listener: EgressListener,
+): ReadonlyMap<Hostname, readonly number[] | undefined> {
+  return world.derive(`listener-destinations/${listener.key}`, () => findDestinations(world, listener));
+}
+
+function findDestinations(
   world: World,
   listener: EgressListener,
 ): ReadonlyMap<Hostname, readonly number[] | undefined> {
@@ -273,7 +286,8 @@ function destinations(
     );
     for (const { hostname, port } of destinations) {
       const known = found.has(hostname) ? found.get(hostname) : [];
-      found.set(hostname, known === undefined || port === undefined ? undefined : [...known, port]);
+      if (known === undefined || port === undefined) found.set(hostname, undefined);
+      else if (!known.includes(port)) found.set(hostname, [...known, port]);
     }
   }
   return found;

@@ -6,7 +6,7 @@ import { ClusterLoadAssignmentSchema } from '../../api/gen/envoy/config/endpoint
 import { RouteConfigurationSchema } from '../../api/gen/envoy/config/route/v3/route_pb.js';
 import type { Logger } from '../../base/logger.ts';
 import type { Derived, Graph, Handle, Hold, Outcome } from '../../collections/index.ts';
-import { bytesEqual, structurallyEqual } from '../../collections/index.ts';
+import { structurallyEqual } from '../../collections/index.ts';
 import type { ProxyNode } from '../../model/proxy-node.ts';
 import type { Provenance, ProxyScope, ResourceKind, ResourcePart } from '../../translate/resource.ts';
 import { partsOf } from '../../translate/resource.ts';
@@ -316,15 +316,27 @@ export class Resources {
   ): BuiltResource {
     this.#builds++;
     const built = kind.build(input);
-    const field = encodeResourceField(typeUrl, encodeMessage(kind.schema, built.message));
-    const { name: builtName, provenance } = built;
-    if (previous !== undefined && bytesEqual(previous.encoded.field, field)) {
-      if (structurallyEqual(previous.encoded.provenance, provenance)) return previous;
+    const { parts, version } = encodeMessage(kind.schema, built.message);
+    if (previous?.encoded.version === version) {
+      if (structurallyEqual(previous.encoded.provenance, built.provenance)) return previous;
       // Where it comes from has changed, not what it says: the same bytes, so that nobody is sent it again.
-      return { input, encoded: { ...previous.encoded, provenance } };
+      return { input, encoded: { ...previous.encoded, provenance: built.provenance } };
     }
-    const version = contentVersion(field);
-    return { input, encoded: { name: builtName, field, version, facts: factsOf(built.message), provenance } };
+    const field = encodeResourceField(typeUrl, ...parts);
+    const facts = factsOf(built.message);
+    if (parts.length === 1)
+      return { input, encoded: { name: built.name, field, version, facts, provenance: built.provenance } };
+    // What it was built of is kept for the next change anyway, so that its provenance can wait until it is asked for.
+    const encoded: Encoded = {
+      name: built.name,
+      field,
+      version,
+      facts,
+      get provenance() {
+        return built.provenance;
+      },
+    };
+    return { input, encoded };
   }
 
   /** What other scopes have under this name: they often differ in labels that do not count for it. */

@@ -5,6 +5,7 @@ import {
   VirtualHost_TlsRequirementType,
   VirtualHostSchema,
 } from '../../api/gen/envoy/config/route/v3/route_components_pb.js';
+import type { RouteConfiguration } from '../../api/gen/envoy/config/route/v3/route_pb.js';
 import { RouteConfigurationSchema } from '../../api/gen/envoy/config/route/v3/route_pb.js';
 import type { Built, Provenance } from '../resource.ts';
 import { buildRoute, routeOrigins } from './build-route.ts';
@@ -24,7 +25,24 @@ export function buildRouteConfiguration(
     ignorePortInHostMatching: input.ignorePortInHostMatching,
     maxDirectResponseBodySizeBytes: directResponseBytesMax,
   });
-  return { name: input.name, message, provenance: virtualHostProvenance(input.virtualHosts) };
+  return new BuiltRoutes(input, message);
+}
+
+/** Provenance of thousands of routes takes as long as all else of them: made when somebody asks for it. */
+class BuiltRoutes implements Built<typeof RouteConfigurationSchema> {
+  readonly name: string;
+  readonly message: RouteConfiguration;
+  readonly #virtualHosts: readonly VirtualHostInput[];
+
+  constructor({ name, virtualHosts }: RouteConfigurationInput, message: RouteConfiguration) {
+    this.name = name;
+    this.message = message;
+    this.#virtualHosts = virtualHosts;
+  }
+
+  get provenance(): readonly Provenance[] {
+    return virtualHostProvenance(this.#virtualHosts);
+  }
 }
 
 // As with routes: after an edit only what it touches is built again.

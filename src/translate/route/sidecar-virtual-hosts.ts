@@ -46,20 +46,46 @@ export function buildVirtualHosts(
   domainPort: number | 'none',
 ): VirtualHostInput[] {
   const drafts = sharedDrafts(world, scope, listener, port);
-  const known = new Set(drafts.flatMap((draft) => (draft.service === undefined ? [] : [draft.hostname])));
-  const aliases = aliasesByTarget(world, scope);
-  const names = new Set<string>();
-  const taken = new Set<string>();
-  const hosts: VirtualHostInput[] = [];
-  for (const { hostname, service, routes, origin } of drafts) {
-    const name = hostAndPort(hostname, port);
-    if (names.has(name)) continue;
-    names.add(name);
-    const all = domainsOf(scope, hostname, service, aliases.get(hostname) ?? [], domainPort, port);
-    const domains = ownDomains(all, taken, known, port);
-    if (domains.length > 0) hosts.push(virtualHost({ name, domains, routes, requireTls: false, origin }));
-  }
-  return hosts;
+  return named(world, scope, listener, port, domainPort).flatMap(({ draft, name, domains }) => {
+    const of = drafts[draft];
+    return of === undefined
+      ? []
+      : [virtualHost({ name, domains, routes: of.routes, requireTls: false, origin: of.origin })];
+  });
+}
+
+/** Name and domains of a virtual host, and the place of its draft among all. */
+interface Named {
+  readonly draft: number;
+  readonly name: string;
+  readonly domains: readonly string[];
+}
+
+/** Those that get a domain. Whatever an edit says of routes, these stay. */
+function named(
+  world: World,
+  scope: ProxyScope,
+  listener: EgressListener,
+  port: number,
+  domainPort: number | 'none',
+): readonly Named[] {
+  return world.derive(`virtual-host-names/${port}/${domainPort}/${listener.key}/${scope.key}`, () => {
+    const places = sharedPlaces(world, scope, listener, port);
+    const known = new Set(places.flatMap((place) => (place.service === undefined ? [] : [place.hostname])));
+    const aliases = aliasesByTarget(world, scope);
+    const names = new Set<string>();
+    const taken = new Set<string>();
+    const found: Named[] = [];
+    for (const [draft, { hostname, service }] of places.entries()) {
+      const name = hostAndPort(hostname, port);
+      if (names.has(name)) continue;
+      names.add(name);
+      const all = domainsOf(scope, hostname, service, aliases.get(hostname) ?? [], domainPort, port);
+      const domains = ownDomains(all, taken, known, port);
+      if (domains.length > 0) found.push({ draft, name, domains });
+    }
+    return found;
+  });
 }
 
 /** Made once for the clients of all namespaces that nothing tells apart: short names come afterwards. */
@@ -69,13 +95,35 @@ function sharedDrafts(
   listener: EgressListener,
   port: number,
 ): readonly Draft[] {
+  const { view, common } = shared(world, scope, listener);
+  return world.derive(`virtual-host-drafts/${port}/${common.key}/${view.key}`, () =>
+    draftsOf(world, view, common, port),
+  );
+}
+
+/** Of each draft what its names depend on. */
+function sharedPlaces(
+  world: World,
+  scope: ProxyScope,
+  listener: EgressListener,
+  port: number,
+): readonly Pick<Draft, 'hostname' | 'service'>[] {
+  const { view, common } = shared(world, scope, listener);
+  return world.derive(`virtual-host-places/${port}/${common.key}/${view.key}`, () =>
+    sharedDrafts(world, view, common, port).map(({ hostname, service }) => ({ hostname, service })),
+  );
+}
+
+function shared(
+  world: World,
+  scope: ProxyScope,
+  listener: EgressListener,
+): { readonly view: ProxyScope; readonly common: EgressListener } {
   const view = commonOutboundScope(world, scope);
   // Where namespaces do not count no Sidecar does, and there is one listener.
   const [common = listener] =
     view.node.namespace === scope.node.namespace ? [] : egressListeners(world, view);
-  return world.derive(`virtual-host-drafts/${port}/${common.key}/${view.key}`, () =>
-    draftsOf(world, view, common, port),
-  );
+  return { view, common };
 }
 
 function draftsOf(world: World, scope: ProxyScope, listener: EgressListener, port: number): readonly Draft[] {
@@ -174,9 +222,19 @@ const serviceRoutes = new WeakMap<Service, Map<string, readonly RouteInput[]>>()
 const domainsByService = new WeakMap<Service, Map<string, Domains>>();
 const virtualHosts = new WeakMap<readonly RouteInput[], VirtualHostInput[]>();
 const virtualHostsPerRoutesMax = 64;
+/** Above, by the list of domains itself, which is mostly the one of the time before. */
+const virtualHostsByDomains = new WeakMap<readonly string[], WeakRef<VirtualHostInput>>();
 
 /** The same virtual host again, if there was an equal one with these routes. */
 function virtualHost(host: VirtualHostInput): VirtualHostInput {
+  const last = virtualHostsByDomains.get(host.domains)?.deref();
+  if (last?.routes === host.routes && last.name === host.name && sameOrigin(last, host)) return last;
+  const found = equalVirtualHost(host);
+  virtualHostsByDomains.set(host.domains, new WeakRef(found));
+  return found;
+}
+
+function equalVirtualHost(host: VirtualHostInput): VirtualHostInput {
   const known = virtualHosts.get(host.routes) ?? [];
   const same = known.find(
     (each) => each.name === host.name && sameTexts(each.domains, host.domains) && sameOrigin(each, host),
