@@ -4,18 +4,21 @@ import { configKey } from '../../config/config.ts';
 import { typeUrls } from '../../xds/types.ts';
 import type { StandingRefusal } from '../delivery.ts';
 import type { Encoded, Snapshot } from '../resources/resources.ts';
+import { changesBetween } from '../resources/snapshot-changes.ts';
+import { Acknowledgements, askMs } from './acknowledgements.ts';
+import { lagOf } from './lag.ts';
 import type { LagReason, LaggingResource, OpenResponse, ProxyState, ProxyView } from './proxy-state.ts';
 import { lagOrder } from './proxy-state.ts';
 import type { Revision, RevisionLedger } from './revisions.ts';
-import type { ChangedNames } from './snapshot-diff.ts';
-import { isSameContent } from '../resources/snapshot-changes.ts';
-import { changedNames } from './snapshot-diff.ts';
 
 export interface ProxyDistributionOptions {
   readonly view: ProxyView;
   readonly ledger: RevisionLedger;
   readonly clock: Clock;
 }
+
+/** Names whose content differs, or that are gone. */
+type ChangedNames = readonly string[];
 
 /** What one look found changed, for the revisions `from` to `to`. */
 interface Transaction {
@@ -46,11 +49,10 @@ export type LookedRevision = Pick<
 
 const openMax = 16;
 const settledMax = 64;
-/** Time for a proxy that has something new to ask for what it needs: as delivery gives it. */
-const askMs = 1000;
 
 export class ProxyDistribution {
   readonly #options: ProxyDistributionOptions;
+  readonly #acks: Acknowledgements;
   /** The newest revision when it connected. */
   readonly connectedAt: number;
   readonly #connectedMs: number;
@@ -62,12 +64,6 @@ export class ProxyDistribution {
   #open: Transaction[] = [];
   #settled: Settled[] = [];
   #forgottenThrough = 0;
-  /** Type URL -> when it last acknowledged something of it (monotonic). */
-  readonly #ackedMs = new Map<string, number>();
-  /** Type URL -> the newest revision when the last response of it was made: it has all of that. */
-  readonly #sentRevision = new Map<string, number>();
-  /** Type URL -> responses that the proxy has said nothing of, and when the oldest was sent (monotonic). */
-  readonly #unanswered = new Map<string, { readonly sinceMs: number; readonly count: number }>();
   #isConnecting = true;
   #idleSinceMs: number | undefined;
   /** Targets were asked for since the last look, and may have moved. */
@@ -75,6 +71,7 @@ export class ProxyDistribution {
 
   constructor(options: ProxyDistributionOptions) {
     this.#options = options;
+    this.#acks = new Acknowledgements(options.view, options.ledger, options.clock);
     this.connectedAt = options.ledger.latest;
     this.#lookedThrough = options.ledger.latest;
     this.#connectedMs = options.clock.monotonicMs();
@@ -87,24 +84,18 @@ export class ProxyDistribution {
 
   /** A response of a type is on its way. */
   sent(typeUrl: string): void {
-    const { ledger, clock } = this.#options;
-    this.#sentRevision.set(typeUrl, ledger.latest);
-    const before = this.#unanswered.get(typeUrl) ?? { sinceMs: clock.monotonicMs(), count: 0 };
-    this.#unanswered.set(typeUrl, { ...before, count: before.count + 1 });
+    this.#acks.sent(typeUrl);
   }
 
-  /** The proxy has answered its last response of a type with a refusal: that says nothing of those before it. */
+  /** The proxy has refused its last response of a type. */
   nacked(typeUrl: string): void {
-    const before = this.#unanswered.get(typeUrl);
-    if (before === undefined || before.count <= 1) this.#unanswered.delete(typeUrl);
-    else this.#unanswered.set(typeUrl, { ...before, count: before.count - 1 });
+    this.#acks.nacked(typeUrl);
   }
 
   /** The proxy has acknowledged a response; before anything else of that type is sent. */
   acked(typeUrl: string, response: OpenResponse | undefined): void {
-    this.#ackedMs.set(typeUrl, this.#options.clock.monotonicMs());
-    this.#unanswered.delete(typeUrl);
-    const revision = this.#sentRevision.get(typeUrl) ?? 0;
+    this.#acks.acked(typeUrl);
+    const revision = this.#acks.sentRevision(typeUrl);
     if (response === undefined || response.changed.length === 0 || this.#open.length === 0) return;
     const changed = new Set(response.changed);
     const target = this.#options.view.target(typeUrl);
@@ -112,7 +103,9 @@ export class ProxyDistribution {
       const names = transaction.parts.get(typeUrl);
       if (names === undefined || transaction.to > revision) return transaction;
       // It has this form, though by now there may be a newer one.
-      const rest = names.filter((name) => !changed.has(name) || this.#hasNeeds(typeUrl, target?.get(name)));
+      const rest = names.filter(
+        (name) => !changed.has(name) || this.#acks.hasNeeds(typeUrl, target?.get(name)),
+      );
       if (rest.length === names.length) return transaction;
       return { ...transaction, parts: new Map(transaction.parts).set(typeUrl, rest) };
     });
@@ -196,7 +189,7 @@ export class ProxyDistribution {
     this.#seen.set(typeUrl, { snapshot, names, wildcard });
     // Without a new revision what differs is the doing of the proxy, which asks for other names.
     if (before === undefined || before.snapshot === snapshot || ledger.latest === this.#lookedThrough) return;
-    let changed = changedNames(before.snapshot, snapshot);
+    let changed = namesBetween(before.snapshot, snapshot);
     // What it asks for only now, or not any more, was changed by the proxy.
     if (before.names !== names && !(before.wildcard && wildcard))
       changed = changed.filter(
@@ -240,13 +233,14 @@ export class ProxyDistribution {
       return;
     }
     this.#idleSinceMs ??= nowMs;
-    if (!this.#ackedMs.has(typeUrls.listener) && nowMs - this.#idleSinceMs < askMs) return;
+    if (this.#acks.lastMs(typeUrls.listener) === undefined && nowMs - this.#idleSinceMs < askMs) return;
     // Idle is: nothing under way, nothing held. What is left to look at is whether it has yet to ask for more.
     // Listeners first: they are few, and mostly what is waited for.
     for (const typeUrl of [typeUrls.listener, typeUrls.cluster])
       for (const encoded of view.target(typeUrl)?.values() ?? [])
-        if (view.inUseOf(typeUrl, encoded.name) !== undefined && this.#hasNeeds(typeUrl, encoded)) return;
-    for (const typeUrl of view.subscriptions.keys()) if (this.#isMute(typeUrl)) return;
+        if (view.inUseOf(typeUrl, encoded.name) !== undefined && this.#acks.hasNeeds(typeUrl, encoded))
+          return;
+    for (const typeUrl of view.subscriptions.keys()) if (this.#acks.isMute(typeUrl)) return;
     this.#isConnecting = false;
   }
 
@@ -256,59 +250,8 @@ export class ProxyDistribution {
   }
 
   #isAcked({ parts }: Transaction): boolean {
-    for (const [typeUrl, names] of parts) if (!this.#isTypeAcked(typeUrl, names)) return false;
+    for (const [typeUrl, names] of parts) if (!this.#acks.isTypeAcked(typeUrl, names)) return false;
     return true;
-  }
-
-  #isTypeAcked(typeUrl: string, names: ChangedNames): boolean {
-    const { view } = this.#options;
-    if (!view.subscriptions.has(typeUrl)) return true;
-    const target = view.target(typeUrl);
-    return names.every((name) => this.#isNameAcked(typeUrl, name, target));
-  }
-
-  /** Delivery, which has one response under way at a time, has taken one for accepted of which nothing was said. */
-  #isMute(typeUrl: string): boolean {
-    const count = this.#unanswered.get(typeUrl)?.count ?? 0;
-    return count > (this.#options.view.inFlight(typeUrl) === undefined ? 0 : 1);
-  }
-
-  #hasNeeds(typeUrl: string, encoded: Encoded | undefined): boolean {
-    return encoded !== undefined && this.#needs(typeUrl, encoded).length > 0;
-  }
-
-  #isNameAcked(typeUrl: string, name: string, target: Snapshot | undefined): boolean {
-    const { view } = this.#options;
-    const subscription = view.subscriptions.get(typeUrl);
-    if (subscription?.wildcard !== true && subscription?.names.has(name) !== true) return true;
-    if (this.#isMute(typeUrl)) return false;
-    const wanted = target?.get(name);
-    if (!isSameContent(wanted, view.inUseOf(typeUrl, name))) return false;
-    if (wanted === undefined) return true;
-    return this.#needs(typeUrl, wanted).length === 0;
-  }
-
-  /** What follows from a resource and is not acknowledged: endpoints of a cluster, routes of a listener. */
-  #needs(typeUrl: string, { facts }: Encoded): readonly string[] {
-    if (typeUrl === typeUrls.cluster && facts.endpointsName !== undefined)
-      return this.#missing(typeUrl, typeUrls.endpoint, [facts.endpointsName]);
-    if (typeUrl === typeUrls.listener && facts.routes !== undefined)
-      return this.#missing(typeUrl, typeUrls.route, facts.routes);
-    return [];
-  }
-
-  #missing(typeUrl: string, neededUrl: string, names: readonly string[]): readonly string[] {
-    const { view, clock } = this.#options;
-    const mayAsk = clock.monotonicMs() - (this.#ackedMs.get(typeUrl) ?? 0) < askMs;
-    const asked = view.subscriptions.get(neededUrl);
-    return names.filter((name) => {
-      if (view.inUseOf(neededUrl, name) !== undefined) return false;
-      if (asked?.names.has(name) !== true) return mayAsk;
-      // Refused: it is told of as that, and not waited for here.
-      return !view
-        .refusals()
-        .some((refusal) => refusal.typeUrl === neededUrl && refusal.resource.name === name);
-    });
   }
 
   #stateOf(open: readonly Transaction[], nowMs: number): ProxyState {
@@ -318,16 +261,17 @@ export class ProxyDistribution {
     const refused: StandingRefusal[] = [];
     const resources: LaggingResource[] = [];
     let ackedTypes = 0;
+    const span = { lookedMs: open[0]?.atMs ?? nowMs, revision: open.at(-1)?.from ?? 0 };
     for (const [typeUrl, names] of parts) {
       const target = view.target(typeUrl);
-      const waiting = names.filter((name) => !this.#isNameAcked(typeUrl, name, target));
+      const waiting = names.filter((name) => !this.#acks.isNameAcked(typeUrl, name, target));
       if (waiting.length === 0 || !view.subscriptions.has(typeUrl)) {
         ackedTypes++;
         continue;
       }
       for (const name of waiting) {
         const refusal = refusals.find((each) => each.typeUrl === typeUrl && each.resource.name === name);
-        if (refusal === undefined) resources.push(this.#lagOf(typeUrl, name, target, open, nowMs));
+        if (refusal === undefined) resources.push(lagOf(view, this.#acks, typeUrl, name, target, span));
         else refused.push(refusal);
       }
     }
@@ -344,37 +288,6 @@ export class ProxyDistribution {
     };
   }
 
-  #lagOf(
-    typeUrl: string,
-    name: string,
-    target: Snapshot | undefined,
-    open: readonly Transaction[],
-    nowMs: number,
-  ): LaggingResource {
-    const { view } = this.#options;
-    const lookedMs = open[0]?.atMs ?? nowMs;
-    const wanted = target?.get(name);
-    const unansweredMs = this.#unanswered.get(typeUrl)?.sinceMs ?? lookedMs;
-    if (this.#isMute(typeUrl)) return { typeUrl, name, reason: 'sent', sinceMs: unansweredMs };
-    if (wanted !== undefined && isSameContent(wanted, view.inUseOf(typeUrl, name))) {
-      const sinceMs = this.#ackedMs.get(typeUrl) ?? lookedMs;
-      return { typeUrl, name, reason: 'asking', sinceMs, waitsFor: this.#needs(typeUrl, wanted) };
-    }
-    const held = view.held().find((each) => each.typeUrl === typeUrl && each.name === name);
-    if (held !== undefined)
-      return { typeUrl, name, reason: 'held', sinceMs: lookedMs, waitsFor: held.clusters };
-    const flight = view.inFlight(typeUrl);
-    if (flight !== undefined) {
-      // A response from before the change may hold the name, too; of a removal nothing can be seen in it.
-      const isLater = (this.#sentRevision.get(typeUrl) ?? 0) >= (open.at(-1)?.from ?? 0);
-      const isIn = isLater && (wanted === undefined || flight.names.includes(name));
-      return { typeUrl, name, reason: isIn ? 'sent' : 'earlier', sinceMs: unansweredMs };
-    }
-    if (view.busy) return { typeUrl, name, reason: 'reading', sinceMs: lookedMs };
-    const reason = view.isIsolating(typeUrl, name) ? 'isolating' : 'earlier';
-    return { typeUrl, name, reason, sinceMs: lookedMs };
-  }
-
   /** A proxy that never answers costs no more than this. */
   #mergeOldest(): void {
     const [first, second, ...rest] = this.#open;
@@ -382,7 +295,7 @@ export class ProxyDistribution {
     const parts = new Map<string, ChangedNames>();
     for (const [typeUrl, names] of mergedParts([first, second])) {
       const target = this.#options.view.target(typeUrl);
-      const waiting = names.filter((name) => !this.#isNameAcked(typeUrl, name, target));
+      const waiting = names.filter((name) => !this.#acks.isNameAcked(typeUrl, name, target));
       if (waiting.length > 0) parts.set(typeUrl, waiting);
     }
     const resources = first.resources + second.resources;
@@ -396,6 +309,11 @@ function isMadeOf({ provenance }: Encoded, keys: ReadonlySet<string>): boolean {
 
 function lagging(reason: LagReason, sinceMs: number): ProxyState {
   return { state: 'lagging', reason, sinceMs, types: 1, ackedTypes: 0, resources: [] };
+}
+
+function namesBetween(before: Snapshot, after: Snapshot): ChangedNames {
+  const { changed, removed } = changesBetween(before, after);
+  return removed.length === 0 ? changed : [...changed, ...removed];
 }
 
 function mergedParts(transactions: readonly Transaction[]): ReadonlyMap<string, ChangedNames> {
