@@ -226,12 +226,30 @@ test('delete: the object goes, and the proxies have acknowledged that', async ()
   const deleted = await fairlead(['delete', 'vs', 'reviews']);
   expect(deleted).toMatchObject({ code: 0, out: 'virtualservice.networking.istio.io "reviews" deleted\n' });
   expect(deleted.error).toMatch(/^revision \d+: 3 of 3 affected proxies have acknowledged$/m);
+  expect(deleted.error).toMatch(/^removed: mesh\/virtualservice-reviews.yaml$/m);
   expect(readdirSync(join(folder, 'mesh'))).toEqual(['services.yaml']);
   expect((await fairlead(['wait', '--for=delete', 'vs', 'reviews'])).code).toBe(0);
   expect(await fairlead(['delete', 'vs', 'reviews'])).toMatchObject({
     code: 1,
     error: 'fairlead: (NotFound): virtualservice.networking.istio.io "reviews" not found\n',
   });
+});
+
+test.each([
+  [
+    ['apply', '-f', '-', '--wait=maybe'],
+    64,
+    "option '--wait [boolean]' argument 'maybe' is invalid. give true",
+  ],
+  [['apply', '-f', '-', '-n', 'Bad_NS'], 64, "argument 'Bad_NS' is invalid. give the name of a namespace"],
+  [
+    ['apply', '-f', 'nothing.yaml'],
+    1,
+    'cannot stat file "nothing.yaml": ENOENT: no such file or directory\n',
+  ],
+  [['wait', '1', '--proxy', 'nobody.default'], 1, 'fairlead: nobody.default is not connected to the control'],
+])('%j: what makes no sense is told in words', async (args, code, error) => {
+  expect(await fairlead(args)).toMatchObject({ code, error: expect.stringContaining(error) });
 });
 
 test('apply: a control plane that does not take files over is told of (stopped), and one that is not there', async () => {

@@ -54,7 +54,9 @@ test('ControlPlane.overXds: proxies and config dumps as from the debug port (B5.
 
 test('ControlPlane.overXds: what cannot be reached, or is no address, is said in words', async () => {
   const nobody = ControlPlane.overXds(systemClock, { address: '127.0.0.1:1' });
-  await expect(nobody.get('/debug/syncz')).rejects.toThrow('cannot reach the control plane at');
+  await expect(nobody.get('/debug/syncz')).rejects.toThrow(
+    'cannot reach the control plane at 127.0.0.1:1: nobody listens there (connection refused); start',
+  );
   expect(() => ControlPlane.overXds(systemClock, { address: 'somewhere' })).toThrow('--xds-address');
   expect(() =>
     ControlPlane.overXds(systemClock, { address: '127.0.0.1:1', certDirectory: '/nowhere' }),

@@ -1,6 +1,6 @@
 // `fairlead apply`: objects into the configuration directory of the control plane, and until the proxies have them.
 import { readFileSync } from 'node:fs';
-import { Command } from 'commander';
+import { Command, InvalidArgumentError } from 'commander';
 import { systemClock } from '../base/clock.ts';
 import { UserError } from '../base/user-error.ts';
 import type { ApplyOptions } from '../istioctl/apply/apply.ts';
@@ -13,7 +13,7 @@ export interface WriteFlags {
   readonly filename?: readonly string[];
   readonly namespace?: string;
   readonly config?: string;
-  readonly wait: boolean | string;
+  readonly wait: boolean;
   readonly timeout: number;
   readonly debugAddress: string;
 }
@@ -58,26 +58,40 @@ written, is refused by a proxy, or the time is over.`,
 export function withWriteOptions(command: Command): Command {
   return command
     .option('-f, --filename <file>', 'a file, a directory, or - for stdin; may be repeated', collect)
-    .option('-n, --namespace <namespace>', 'namespace of objects that do not name one (default: default)')
+    .option(
+      '-n, --namespace <namespace>',
+      'namespace of objects that do not name one (default: default)',
+      parseNamespace,
+    )
     .option('--config <dir>', 'directory to write to (default: where the control plane says that it reads)')
-    .option('--wait [boolean]', 'false: return when it is written', true)
+    .option('--wait [boolean]', 'false: return when it is written', parseBoolean, true)
     .addOption(timeoutOption())
     .addOption(debugAddressOption());
 }
 
 /** What the flags mean. */
 export function applyOptions(flags: WriteFlags): ApplyOptions {
-  const isWaiting = flags.wait !== false && flags.wait !== 'false';
   return {
     clock: systemClock,
     controlPlane: new ControlPlane(systemClock, flags.debugAddress),
     directory: flags.config,
-    timeoutMs: isWaiting ? flags.timeout : undefined,
+    timeoutMs: flags.wait ? flags.timeout : undefined,
     uniqueName: `fairlead-${process.pid}`,
     workingDirectory: process.cwd(),
     write: (line) => void process.stdout.write(`${line}\n`),
     tell: (line) => void process.stderr.write(`${line}\n`),
   };
+}
+
+function parseBoolean(text: string): boolean {
+  if (text !== 'true' && text !== 'false') throw new InvalidArgumentError('give true or false.');
+  return text === 'true';
+}
+
+function parseNamespace(text: string): string {
+  if (!/^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/.test(text))
+    throw new InvalidArgumentError('give the name of a namespace: a-z, 0-9 and "-", 63 characters at most.');
+  return text;
 }
 
 function collect(value: string, before: readonly string[] | undefined): readonly string[] {

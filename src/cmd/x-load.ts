@@ -65,7 +65,7 @@ export function loadCommand(): Command {
     .option('--connections <n>', 'TCP connections that they share (default: one each)', count(1, 100_000))
     .addOption(new Option('--dialect <name>', 'of xDS').choices(['sotw', 'delta']).default('sotw'))
     .option('--rate <n>', 'streams opened a second', count(1, 100_000), 100)
-    .option('--duration <time>', 'how long after the last one was opened', duration, 30_000)
+    .addOption(timeOption('--duration <time>', 'how long after the last one was opened', 30))
     .optionsGroup('Who they are:')
     .option('--mesh <dir>', 'the pods of this configuration directory, in turn')
     .option(
@@ -74,11 +74,15 @@ export function loadCommand(): Command {
       'svc-{n}-0',
     )
     .option('--namespace <pattern>', 'namespace of the pod', 'ns-{n%10}')
-    .option('--label <name=pattern>', 'label of the pod; may be repeated', collectLabel, [])
+    .addOption(
+      new Option('--label <name=pattern>', 'label of the pod; may be repeated')
+        .argParser(collectLabel)
+        .default([], 'none'),
+    )
     .option('--first-ip <address>', 'of the first pod; the others count up', ipv4, '10.0.0.1')
     .optionsGroup('How they behave:')
     .option('--lagging <percent>', 'proxies that answer late', percent, 0)
-    .option('--ack-after <time>', 'how late', duration, 1000)
+    .addOption(timeOption('--ack-after <time>', 'how late', 1))
     .option('--slow-readers <percent>', 'proxies that read slowly', percent, 0)
     .option('--read-rate <n>', 'how many bytes a second', count(1, 2 ** 31), 100_000)
     .option('--nacking <percent>', 'proxies that refuse responses', percent, 0)
@@ -87,13 +91,15 @@ export function loadCommand(): Command {
     .option('--reconnecting <n>', 'streams a second that are opened anew, chosen by chance', rate, 0)
     .option('--forgetting', 'who reconnects has nothing any more, as after a restart')
     .optionsGroup('Changes:')
-    .option(
-      '--change <file:from=>to>',
-      'replace a text in a file of the mesh, and put it back, by turns; may be repeated',
-      collectReplacement,
-      [],
+    .addOption(
+      new Option(
+        '--change <file:from=>to>',
+        'replace a text in a file of the mesh, and put it back, by turns; may be repeated',
+      )
+        .argParser(collectReplacement)
+        .default([], 'none'),
     )
-    .option('--every <time>', 'between changes, at the least', duration, 1000)
+    .addOption(timeOption('--every <time>', 'between changes, at the least', 1))
     .option('--control', 'take commands from stdin, a JSON object a line, until it ends')
     .option('--seed <n>', 'of what is left to chance', count(0, 2 ** 32 - 1), 1)
     .option('--json', 'the result as JSON')
@@ -110,6 +116,13 @@ Examples:
   fairlead x load --address istiod.istio-system:15010 --label app=load --pod 'load-{n}' --namespace default`,
     )
     .action((flags: Flags) => load(flags));
+}
+
+/** A time in milliseconds, told in seconds. */
+function timeOption(flags: string, description: string, defaultSeconds: number): Option {
+  return new Option(flags, description)
+    .argParser(duration)
+    .default(defaultSeconds * 1000, `${defaultSeconds}s`);
 }
 
 /** Nothing sent and nothing answered for so long: longer than a control plane merges changes. */

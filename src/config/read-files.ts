@@ -25,7 +25,9 @@ export function filesOf(paths: readonly string[]): {
     try {
       stats = path === '-' ? undefined : statSync(path);
     } catch (error) {
-      errors.push(`cannot stat file "${path}": ${error instanceof Error ? error.message : String(error)}`);
+      errors.push(
+        `cannot stat file "${path}": ${error instanceof Error ? error.message.replace(/, stat '.*'$/s, '') : String(error)}`,
+      );
       continue;
     }
     if (stats?.isDirectory() !== true) {

@@ -10,21 +10,26 @@ export const defaultDebugAddress = 'http://127.0.0.1:15014';
 const timeoutMs = 5_000;
 
 export class ControlPlane {
-  /** `http://host:port`, without a slash at its end. */
+  /** `http://host:port`, without a slash at its end; `host:port` of one that is asked over xDS. */
   readonly address: string;
-  #ask: (path: string) => Promise<HttpAnswer>;
+  readonly #ask: (path: string) => Promise<HttpAnswer>;
   /** Name of the flag that moves the address, for messages. */
   readonly #flag: string;
 
   /** `address` may leave out `http://`. Throws a UserError where it is no address. */
-  constructor(clock: Clock, address: string, flag = '--debug-address') {
+  constructor(
+    clock: Clock,
+    address: string,
+    flag = '--debug-address',
+    askOverXds?: (path: string) => Promise<HttpAnswer>,
+  ) {
     const full = /^https?:\/\//.test(address) ? address : `http://${address}`;
     if (!URL.canParse(full) || full.startsWith('https:'))
       throw new UserError(
         `${flag}: ${JSON.stringify(address)} is not an address such as ${defaultDebugAddress}`,
       );
-    this.address = full.replace(/\/+$/, '');
-    this.#ask = (path) => httpRequest(clock, 'GET', this.address + path, timeoutMs);
+    this.address = askOverXds === undefined ? full.replace(/\/+$/, '') : address;
+    this.#ask = askOverXds ?? ((path) => httpRequest(clock, 'GET', this.address + path, timeoutMs));
     this.#flag = flag;
   }
 
@@ -34,9 +39,7 @@ export class ControlPlane {
       throw new UserError(
         `--xds-address: ${JSON.stringify(options.address)} is not an address such as 127.0.0.1:15010`,
       );
-    const controlPlane = new ControlPlane(clock, options.address, '--xds-address');
-    controlPlane.#ask = xdsPages(clock, options);
-    return controlPlane;
+    return new ControlPlane(clock, options.address, '--xds-address', xdsPages(clock, options));
   }
 
   /** The body of a debug page; a UserError where nobody answers or the answer is no 200. */
@@ -49,6 +52,11 @@ export class ControlPlane {
         `cannot reach the control plane at ${this.address}: ${reason(error)}; start it with "fairlead up DIR" or "fairlead pilot", or give ${this.#flag}`,
       );
     }
+    const proxy = new URL(path, defaultDebugAddress).searchParams.get('proxyID');
+    if (answer.status === 404 && proxy !== null && answer.body.startsWith('Proxy not connected'))
+      throw new UserError(
+        `${proxy} is not connected to the control plane at ${this.address}; "fairlead proxy-status" lists who is`,
+      );
     if (answer.status !== 200)
       throw new UserError(
         `the control plane at ${this.address} answered ${path} with status ${answer.status}: ${answer.body.trim().slice(0, 300)}`,
@@ -72,7 +80,9 @@ export class ControlPlane {
 /** The cause of a failed connection in few words. */
 export function reason(error: unknown): string {
   const { code, message } = error as NodeJS.ErrnoException;
-  if (code === 'ECONNREFUSED') return 'nobody listens there (connection refused)';
+  // grpc-js tells the cause in its text alone.
+  if (code === 'ECONNREFUSED' || message.includes('connect ECONNREFUSED'))
+    return 'nobody listens there (connection refused)';
   if (code === 'ENOTFOUND') return 'no such host';
   if (code === 'ECONNRESET') return 'the connection was reset';
   return message === '' ? (code ?? 'unknown error') : message;

@@ -98,7 +98,8 @@ export async function deleteObjects(
     const [kind = '', name = ''] = objectTitle(object).split('/');
     options.write(`${kind} "${name}" deleted`);
   }
-  for (const file of files) options.tell(`written: ${shown(file, options)}`);
+  for (const file of files)
+    options.tell(`${tree.edits.get(file) === undefined ? 'removed' : 'written'}: ${shown(file, options)}`);
   await untilArrived(
     found.map((object) => ({ object, title: objectTitle(object), digest: undefined })),
     options,
