@@ -113,6 +113,9 @@ export function readClusterConfig(config: Cluster): ClusterSettings {
       `${config.transportSocket.name} is not supported; envoy.transport_sockets.raw_buffer is`,
     );
   }
+  const { connectTimeout } = config;
+  if (connectTimeout !== undefined && durationMs(connectTimeout, 0) <= 0)
+    throw new ConfigError('connect_timeout', 'must be greater than 0s');
   const originalDestination =
     config.clusterDiscoveryType.case === 'type' &&
     config.clusterDiscoveryType.value === Cluster_DiscoveryType.ORIGINAL_DST;
@@ -144,7 +147,7 @@ export function readClusterConfig(config: Cluster): ClusterSettings {
     panicThresholdPercent: config.commonLbConfig?.healthyPanicThreshold?.value ?? 50,
     localityWeighted: config.commonLbConfig?.localityConfigSpecifier.case === 'localityWeightedLbConfig',
     closeConnectionsOnHostSetChange: config.commonLbConfig?.closeConnectionsOnHostSetChange ?? false,
-    connectTimeoutMs: durationMs(config.connectTimeout, 5000),
+    connectTimeoutMs: durationMs(connectTimeout, 5000),
     idleTimeoutMs: durationMs(common?.idleTimeout, idleFallbackMs),
     requestsPerConnectionMax: common?.maxRequestsPerConnection ?? config.maxRequestsPerConnection ?? 0,
     bufferBytesMax: config.perConnectionBufferLimitBytes,

@@ -221,6 +221,8 @@ describe('createCluster', () => {
       { lbPolicy: 'RING_HASH', ringHashLbConfig: { hashFunction: 'MURMUR_HASH_2' } },
       /^ring_hash_lb_config.hash_function/,
     ],
+    ['no time to connect in', { connectTimeout: '0s' }, /^connect_timeout: must be greater than 0s/],
+    ['less than no time', { connectTimeout: '-5s' }, /^connect_timeout: must be greater than 0s/],
     [
       'health checks',
       {
