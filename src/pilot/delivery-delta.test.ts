@@ -285,6 +285,20 @@ describe('Delivery to a client that comes back in delta', () => {
     expect(bench.take()).toEqual(['EDS a=e1']);
   });
 
+  test('resume: a cluster came before the first request for endpoints: these come, though the client holds them (B3.06)', () => {
+    const { bench, holder } = comeBack(standardBench().worldOf);
+    // It was changed and changed back, and the stream broke between the two: the endpoints fit, the cluster does not.
+    holder.versions.CDS.set('a', 'in between');
+    resume(bench, holder, ['CDS']);
+    expect(bench.take()).toEqual(['CDS a=1!eds']);
+    resume(bench, holder, ['EDS']);
+    expect(bench.take()).toEqual(['EDS a=e1']);
+    bench.ack('CDS');
+    bench.ack('EDS');
+    resume(bench, holder, ['LDS', 'RDS']);
+    expect(bench.take()).toEqual([]);
+  });
+
   test('resume: a cluster changes while the client is away: it and its endpoints come, in whatever order it asks', () => {
     for (const order of [
       ['CDS', 'EDS', 'LDS', 'RDS'],

@@ -1,5 +1,6 @@
 // How far one subscription of a proxy is: what it has, what is on its way, what it refused, what waits.
 import { isSameContent } from './resources/snapshot-changes.ts';
+import type { Assumed } from './delivery-late.ts';
 import type { Encoded, Snapshot } from './resources/resources.ts';
 
 /** A response that is not answered yet. */
@@ -35,6 +36,8 @@ export interface Track {
   /** Among what is in use there may be content that is not known (see resumed.ts). */
   mayHoldUnknown: boolean;
   flight: Flight | undefined;
+  /** Responses that nobody answered in time since the last answer, oldest first (see delivery-late.ts). */
+  assumed: readonly Assumed[];
   /** Must be sent even if it is unchanged. */
   due: 'all' | Set<string>;
   /** By name: the content that the proxy refused. */
@@ -72,6 +75,7 @@ export function newTrack({ typeUrl, resumed, versions, before, nowMs }: NewTrack
     accepted: false,
     mayHoldUnknown: false,
     flight: undefined,
+    assumed: [],
     due: 'all',
     refused: before?.refused ?? new Map(),
     isolating: new Set(),

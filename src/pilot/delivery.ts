@@ -6,9 +6,10 @@
 // changes; the others of its type go on. The dialects differ in what a response holds (response-plan.ts).
 import type { Clock, Timer } from '../base/clock.ts';
 import type { Dialect, OutgoingResource } from '../xds/server/dialect.ts';
-import type { Subscription, SubscriptionEvent } from '../xds/server/subscription.ts';
+import type { Rejection, Subscription, SubscriptionEvent } from '../xds/server/subscription.ts';
 import { typeUrls } from '../xds/types.ts';
-import type { RejectedResources } from './delivery-refusal.ts';
+import { refuseLate, remember, takeBack } from './delivery-late.ts';
+import type { Refusal, RejectedResources } from './delivery-refusal.ts';
 import { refuse } from './delivery-refusal.ts';
 import type { Flight, Track } from './delivery-track.ts';
 import {
@@ -108,13 +109,17 @@ export class Delivery {
         this.#tracks.delete(typeUrl);
         break;
       case 'stale':
-        return;
+        if (track === undefined || event.late === undefined) return;
+        this.#refusedLate(track, event.late);
+        this.#prune(track);
+        break;
       case 'change':
       case 'ack':
       case 'nack':
         if (track === undefined) return;
-        if (event.kind === 'ack') this.#accepted(track);
-        if (event.kind === 'nack') this.#refused(track, event.rejection.message);
+        if (event.kind === 'change' && event.late !== undefined) this.#refusedLate(track, event.late);
+        if (event.kind === 'ack') this.#answered(track);
+        if (event.kind === 'nack') this.#refused(track, event.rejection);
         if (event.all) track.due = 'all';
         else addDue(track, event.added);
         this.#prune(track);
@@ -249,7 +254,9 @@ export class Delivery {
     const nowMs = this.#options.clock.monotonicMs();
     if (track.flight !== undefined) {
       if (nowMs - track.flight.atMs < answerMs) return;
+      const { flight, inUse, accepted } = track;
       this.#accepted(track);
+      remember(track, { flight, inUse, accepted });
     }
     const { typeUrl } = track;
     const subscription = this.#options.port.subscriptions.get(typeUrl);
@@ -322,6 +329,12 @@ export class Delivery {
     return true;
   }
 
+  /** Answers come in the order of the responses: of older ones there are none to come. */
+  #answered(track: Track): void {
+    this.#accepted(track);
+    track.assumed = [];
+  }
+
   #accepted(track: Track): void {
     const { flight } = track;
     if (flight === undefined) return;
@@ -329,7 +342,9 @@ export class Delivery {
     track.inUse = flight.after;
     track.accepted = true;
     const head = isolated(track);
-    if (head !== undefined) track.isolating.delete(head);
+    // One that waits for its clusters does not keep the others; one that this response was not about is still to be tried.
+    if (head !== undefined && (flight.changed.includes(head) || track.held.has(head)))
+      track.isolating.delete(head);
     for (const name of flight.changed) track.refused.delete(name);
     if (track.typeUrl === typeUrls.cluster) this.#clustersAccepted(flight);
     if (track.typeUrl === typeUrls.endpoint) this.#order.endpointsAccepted(flight.names);
@@ -344,11 +359,23 @@ export class Delivery {
     if (names.length > 0) this.#options.clustersAccepted?.(names);
   }
 
-  #refused(track: Track, message: string): void {
-    const { clock, port, rejected } = this.#options;
-    const refusal = { message, atMs: clock.now(), isFullSet: isFullSet(port.dialect, track.typeUrl) };
-    const what = refuse(track, refusal);
-    if (what !== undefined) rejected(what);
+  #refused(track: Track, { message, nonce }: Rejection): void {
+    takeBack(track, nonce);
+    const what = refuse(track, this.#refusal(track, message));
+    track.assumed = [];
+    if (what !== undefined) this.#options.rejected(what);
+  }
+
+  #refusedLate(track: Track, { message, nonce }: Rejection): void {
+    const what = refuseLate(track, nonce, this.#refusal(track, message));
+    if (what === undefined) return;
+    track.names = undefined;
+    this.#options.rejected(what);
+  }
+
+  #refusal({ typeUrl }: Track, message: string): Refusal {
+    const { clock, port } = this.#options;
+    return { message, atMs: clock.now(), isFullSet: isFullSet(port.dialect, typeUrl) };
   }
 
   /** Forgets what the proxy has of names that it does not ask for any more: it drops them. */

@@ -7,6 +7,7 @@ import type { ProxyScope } from '../translate/resource.ts';
 import { identityScope } from '../translate/secret/identity-scope.ts';
 import type { OutgoingResource } from '../xds/server/dialect.ts';
 import type { XdsStream } from '../xds/server/stream.ts';
+import { rejectionIn } from '../xds/server/subscription.ts';
 import type { SubscriptionEvent } from '../xds/server/subscription.ts';
 import { typeUrls } from '../xds/types.ts';
 import type { HeldResource, RejectedResources, StandingRefusal } from './delivery.ts';
@@ -97,9 +98,10 @@ export class ProxyConnection {
     if (event.kind === 'stale') {
       this.#options.metrics.expiredNonces.add(1, { type: this.#shortName(typeUrl) });
     }
-    if (event.kind === 'nack') {
+    const rejection = rejectionIn(event);
+    if (rejection !== undefined) {
       const short = this.#options.resources.shortName(typeUrl);
-      this.#options.metrics.rejected(short, this.node.id, event.rejection.code);
+      this.#options.metrics.rejected(short, this.node.id, rejection.code);
     }
     if (!this.stream.subscriptions.has(typeUrl)) this.#letGo(typeUrl);
     if (event.kind === 'ack') this.distribution.acked(typeUrl, this.#delivery.inFlight(typeUrl));

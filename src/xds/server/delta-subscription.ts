@@ -4,6 +4,7 @@
 //   spec:  https://github.com/envoyproxy/envoy/blob/v1.33.0/docs/root/api-docs/xds_protocol.rst
 //   istio: https://github.com/istio/istio/blob/1.27.0/pilot/pkg/xds/delta.go (shouldRespondDelta)
 import type { Received, Rejection, Subscription } from './subscription.ts';
+import { lateRejection } from './subscription.ts';
 
 /** What the server takes from one DeltaDiscoveryRequest. */
 export interface DeltaRequest {
@@ -29,8 +30,9 @@ export function receiveDelta(
   // spec, "Incremental xDS": a request may be an ACK or a NACK, a change of subscriptions, or both. So what
   // it says of names counts even where the nonce is stale, for it is not said a second time.
   if (request.nonce === '' || request.nonce !== before.nonceSent) {
-    if (isChange) return { subscription: next, event: { kind: 'change', added, all } };
-    return { subscription: before, event: { kind: 'stale' } };
+    const late = lateRejection(request);
+    if (isChange) return { subscription: next, event: { kind: 'change', added, all, ...late } };
+    return { subscription: before, event: { kind: 'stale', ...late } };
   }
   if (request.error !== undefined) {
     const rejection: Rejection = { ...request.error, nonce: request.nonce };

@@ -40,6 +40,7 @@ export interface SubscriptionRequest {
   readonly error?: { readonly code: number; readonly message: string };
 }
 
+/** `late`: the request refuses an older response than the last one. */
 export type SubscriptionEvent =
   /**
    * The first request for the type on this stream, or as good as that: answer everything asked for.
@@ -54,9 +55,14 @@ export type SubscriptionEvent =
   /** Nothing of this type is wanted any more; it is not answered. */
   | { readonly kind: 'unsubscribe' }
   /** About an older response than the last one: silence, the answer to the last one is under way. */
-  | { readonly kind: 'stale' }
+  | { readonly kind: 'stale'; readonly late?: Rejection }
   /** Delta: other names, and nothing about a response. `added` must be answered; with `all` everything must. */
-  | { readonly kind: 'change'; readonly added: readonly string[]; readonly all: boolean }
+  | {
+      readonly kind: 'change';
+      readonly added: readonly string[];
+      readonly all: boolean;
+      readonly late?: Rejection;
+    }
   /** The last response is in use. `added` must be answered; with `all` everything must. */
   | { readonly kind: 'ack'; readonly added: readonly string[]; readonly all: boolean }
   /** The last response (or a part of it) was refused. `added` must be answered all the same. */
@@ -101,7 +107,8 @@ export function receive(
   }
   // spec, "ACK and NACK semantics summary": a stale nonce is ignored; names that it changes come again with
   // the answer to the last response.
-  if (request.nonce !== before.nonceSent) return { subscription: before, event: { kind: 'stale' } };
+  if (request.nonce !== before.nonceSent)
+    return { subscription: before, event: { kind: 'stale', ...lateRejection(request) } };
 
   const rejection = rejectionOf(request, before);
   const wanted = wantedNames(request.names);
@@ -167,6 +174,19 @@ function wantedNames(names: readonly string[]): ReadonlySet<string> {
   const wanted = new Set(names);
   wanted.delete('*');
   return wanted;
+}
+
+/** What a request refuses: the last response, or an older one. */
+export function rejectionIn(event: SubscriptionEvent): Rejection | undefined {
+  if (event.kind === 'nack') return event.rejection;
+  return event.kind === 'stale' || event.kind === 'change' ? event.late : undefined;
+}
+
+/** What a request with the nonce of an older response says against that one. */
+export function lateRejection({ nonce, error }: Pick<SubscriptionRequest, 'nonce' | 'error'>): {
+  readonly late?: Rejection;
+} {
+  return error === undefined || nonce === '' ? {} : { late: { ...error, nonce } };
 }
 
 function rejectionOf(request: SubscriptionRequest, before: Subscription | undefined): Rejection | undefined {
