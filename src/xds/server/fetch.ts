@@ -1,6 +1,7 @@
 // One request, one response: the Fetch methods of the single-type services (B1.03).
 import type { ServerUnaryCall, sendUnaryData } from '@grpc/grpc-js';
 import { sotw } from './sotw.ts';
+import { sentDetails } from './stream-error.ts';
 import type { StreamOptions } from './stream.ts';
 import { Stream } from './stream.ts';
 
@@ -27,7 +28,7 @@ export function answerOnce(
     },
     pause: () => {},
     resume: () => {},
-    fail: (code: number, details: string) => answer({ code, details }),
+    fail: (code: number, details: string) => answer({ code, details: sentDetails(details) }),
   };
   const stream = new Stream(wire, sotw, onlyType, options);
   stream.receive(call.request);

@@ -29,7 +29,7 @@ import {
 import { RateLimit } from './rate-limit.ts';
 import { discoveryServices } from '../discovery-services.ts';
 import { sotw } from './sotw.ts';
-import { StreamError } from './stream-error.ts';
+import { StreamError, sentDetails } from './stream-error.ts';
 import type { StreamOptions, XdsStream, XdsStreamHandler } from './stream.ts';
 import { Stream, hostOf } from './stream.ts';
 
@@ -250,7 +250,7 @@ const shutdownMs = 1000;
 
 /** Ends a call with a status; what was written before still goes out. */
 function fail(call: AnyCall, code: status, details: string): void {
-  call.emit('error', { code, details });
+  call.emit('error', { code, details: sentDetails(details) });
 }
 
 /** Runs `start` for whoever is let in; ends the call with the reason for all others. */

@@ -12,4 +12,15 @@ export class StreamError extends Error {
   }
 }
 
+/** Characters of a reason that its peer is told: it travels in a header, each character as up to nine bytes. */
+const detailsLengthMax = 1024;
+
+/**
+ * A reason as grpc-js can send it. What quotes a peer may be endless, or end within a character that takes two
+ * units: grpc-js throws at half a character, and the stream would never end.
+ */
+export function sentDetails(details: string): string {
+  return details.slice(0, detailsLengthMax).replaceAll(/\p{Surrogate}/gu, '\uFFFD');
+}
+
 export { status as grpcStatus };
