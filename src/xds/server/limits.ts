@@ -18,6 +18,8 @@ export const nodeIdLengthMax = 1024;
 export const namesMax = 100_000;
 /** Names of clusters hold a host (253 characters), a subset (63) and a port. */
 export const nameLengthMax = 2048;
+/** Characters of all names of one subscription: twice what one request can hold, for in delta they add up. */
+export const namesLengthMax = 8 * 1024 * 1024;
 /** Characters of an error that a client tells: Envoy's names every cluster that it refuses. The rest is dropped. */
 export const errorLengthMax = 64 * 1024;
 /** Type URLs that a stream asks for and that are not served: more are not remembered, nor told. */

@@ -9,7 +9,8 @@ import { decoded } from './dialect.ts';
 import { firstRequestMs, nodeIdLengthMax, refusalSilenceMs, unreadBytesMax } from './limits.ts';
 import type { XdsServer } from './server.ts';
 import { hostOf } from './stream.ts';
-import { StreamError, grpcStatus } from './stream-error.ts';
+import { StreamError, grpcStatus, sentDetails } from './stream-error.ts';
+import { WorkBudget } from './work-budget.ts';
 
 /** One client's stream. */
 export interface ReportStream {
@@ -121,6 +122,7 @@ class Stream<Request> implements ReportStream {
   #handler: ReportHandler<Request> | undefined;
   #unreadBytes = 0;
   #isOver = false;
+  readonly #budget: WorkBudget;
 
   constructor(
     call: Call,
@@ -135,12 +137,18 @@ class Stream<Request> implements ReportStream {
     this.#told = told;
     this.#over = over;
     this.peer = call.getPeer();
+    this.#budget = new WorkBudget(
+      options.clock,
+      () => void call.pause(),
+      () => void call.resume(),
+    );
     const silence = options.clock.after(firstRequestMs, () =>
       this.end(grpcStatus.DEADLINE_EXCEEDED, `no message within ${firstRequestMs / 1000} s`),
     );
     call.on('data', (bytes: Buffer) => {
       silence.cancel();
-      this.#receive(bytes);
+      this.#budget.run(() => this.#receive(bytes));
+      if (this.#isOver) this.#budget.dispose();
     });
     for (const event of ['end', 'error', 'cancelled', 'close'] as const) {
       call.on(event, () => {
@@ -182,6 +190,7 @@ class Stream<Request> implements ReportStream {
   #close(): void {
     if (this.#isOver) return;
     this.#isOver = true;
+    this.#budget.dispose();
     this.#over();
     this.#handler?.closed();
   }
@@ -219,5 +228,5 @@ function checkedNode(node: Node | undefined): Node {
 
 /** Ends a call with a status; what was written before still goes out. */
 function fail(call: Call, code: grpcStatus, details: string): void {
-  call.emit('error', { code, details });
+  call.emit('error', { code, details: sentDetails(details) });
 }

@@ -11,6 +11,7 @@ import {
   firstRequestMs,
   ignoredTypesMax,
   nameLengthMax,
+  namesLengthMax,
   namesMax,
   nodeIdLengthMax,
   unreadBytesMax,
@@ -18,6 +19,7 @@ import {
 import { StreamError, grpcStatus as status } from './stream-error.ts';
 import type { Subscription, SubscriptionEvent } from './subscription.ts';
 import { sent } from './subscription.ts';
+import { WorkBudget } from './work-budget.ts';
 
 /** One client's stream, after its first request. */
 export interface XdsStream {
@@ -91,6 +93,7 @@ export class Stream implements XdsStream {
   readonly #options: StreamOptions;
   readonly #ignored = new Set<string>();
   readonly #silence: { cancel(): void };
+  readonly #budget: WorkBudget;
   #handler: XdsStreamHandler | undefined;
   /** Written, and not taken by the connection yet. */
   #unreadBytes = 0;
@@ -105,6 +108,13 @@ export class Stream implements XdsStream {
     this.peer = wire.peer;
     this.identities = wire.identities;
     this.connectedAtMs = options.clock.now();
+    this.#budget = new WorkBudget(
+      options.clock,
+      () => wire.pause(),
+      () => {
+        if (!this.busy) wire.resume();
+      },
+    );
     this.#silence = options.clock.after(firstRequestMs, () => {
       this.end(status.DEADLINE_EXCEEDED, `no request within ${firstRequestMs / 1000} s`);
     });
@@ -118,12 +128,15 @@ export class Stream implements XdsStream {
   receive(bytes: Uint8Array): void {
     if (this.#over) return;
     this.#silence.cancel();
-    this.#guard(() => {
-      const message = this.#dialect.decode(bytes);
-      const typeUrl = this.#typeOf(message);
-      if (this.#handler === undefined) this.#connect(message);
-      this.#process(typeUrl, message);
+    this.#budget.run(() => {
+      this.#guard(() => {
+        const message = this.#dialect.decode(bytes);
+        const typeUrl = this.#typeOf(message);
+        if (this.#handler === undefined) this.#connect(message);
+        this.#process(typeUrl, message);
+      });
     });
+    if (this.#over) this.#budget.dispose();
   }
 
   /** The client is gone. Idempotent. */
@@ -131,6 +144,7 @@ export class Stream implements XdsStream {
     if (this.#over) return;
     this.#over = true;
     this.#silence.cancel();
+    this.#budget.dispose();
     if (this.#handler === undefined) return;
     this.#options.closed(this);
     this.#handler.closed();
@@ -164,7 +178,7 @@ export class Stream implements XdsStream {
     const wasBusy = this.busy;
     this.#unreadBytes -= bytes;
     if (!wasBusy || this.busy || this.#over) return;
-    this.#wire.resume();
+    if (!this.#budget.isResting) this.#wire.resume();
     this.#guard(() => this.#handler?.drained());
   }
 
@@ -205,7 +219,7 @@ export class Stream implements XdsStream {
     const before = this.subscriptions.get(typeUrl);
     const { subscription, event } = message.receive(before, isWildcardType(typeUrl));
     // In delta names add up over requests.
-    if (subscription !== undefined) checkCount(subscription.names.size);
+    if (subscription !== undefined && subscription.names !== before?.names) checkSum(subscription.names);
     if (subscription === undefined) this.subscriptions.delete(typeUrl);
     else this.subscriptions.set(typeUrl, subscription);
     if (event.kind === 'subscribe' && this.#dialect.name === 'sotw') this.#expectRepetition(typeUrl);
@@ -277,6 +291,18 @@ function checkNames(names: readonly string[]): void {
       );
     }
   }
+}
+
+/** Of all that a subscription has added up to. */
+function checkSum(names: ReadonlySet<string>): void {
+  checkCount(names.size);
+  let characters = 0;
+  for (const { length } of names) characters += length;
+  if (characters <= namesLengthMax) return;
+  throw new StreamError(
+    status.INVALID_ARGUMENT,
+    `resource names of ${characters} characters in a subscription: accepted are ${namesLengthMax}`,
+  );
 }
 
 function checkCount(count: number): void {
