@@ -69,3 +69,37 @@ test('LoadTable: names that clients make up cost no memory without bound (partly
   expect(first?.localities.length).toBe(101);
   expect(first?.localities.find(({ locality }) => locality === otherName)?.issued).toBe(201);
 });
+
+test('LoadTable: localities of all clusters together, and what one client has in progress, are bounded (traps 20)', () => {
+  const table = new LoadTable();
+  const client = table.open();
+  const busy = Array.from({ length: 500 }, (_, cluster) =>
+    create(ClusterStatsSchema, {
+      clusterName: `c${cluster}`,
+      upstreamLocalityStats: Array.from({ length: 100 }, (__, zone) => ({
+        locality: { zone: `z${zone}` },
+        totalRequestsInProgress: 1n,
+      })),
+    }),
+  );
+  client.report(busy);
+  const rows = table.clusters().flatMap(({ localities }) => localities);
+  expect(rows.length).toBeGreaterThanOrEqual(20_000);
+  expect(rows.length).toBeLessThanOrEqual(20_500);
+  const inProgress = (): number =>
+    table
+      .clusters()
+      .flatMap(({ localities }) => localities)
+      .reduce((sum, each) => sum + each.inProgress, 0);
+  expect(inProgress()).toBeLessThan(5000);
+  client.close();
+  expect(inProgress()).toBe(0);
+});
+
+test('LoadTable: a locality of slashes without end takes no time (traps 11)', () => {
+  const table = new LoadTable();
+  const beginMs = performance.now();
+  table.open().report([stats('a', 2, 0, `${'/'.repeat(500_000)}x`)]);
+  expect(performance.now() - beginMs).toBeLessThan(2000);
+  expect(table.clusters()[0]?.localities[0]?.locality).toBe(otherName);
+});

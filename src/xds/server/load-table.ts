@@ -44,6 +44,10 @@ interface ClusterRow {
 /** Clients choose the names: what comes beyond these is added up under one. */
 const clustersMax = 10_000;
 const localitiesMax = 100;
+/** Rows of localities in all clusters together, beside one for the others of each cluster. */
+const rowsMax = 20_000;
+/** Rows in which one client may have requests in progress: it keeps them until its next report. */
+const inProgressMax = 2000;
 /** Where names are too many or too long. */
 export const otherName = '(other)';
 const nameLengthMax = 1024;
@@ -55,6 +59,7 @@ export class LoadTable {
   readonly #counted: LoadCounted;
   readonly #clusters = new Map<string, ClusterRow>();
   #reports = 0;
+  #rows = 0;
 
   constructor(counted: LoadCounted = () => {}) {
     this.#counted = counted;
@@ -103,13 +108,14 @@ export class LoadTable {
     row.dropped += Number(stats.totalDroppedRequests);
     this.#counted(row.name, 'dropped', Number(stats.totalDroppedRequests));
     for (const each of upstreamLocalityStats) {
-      const place = localityOf(row, each);
+      const place = this.#localityOf(row, each);
       place.succeeded += Number(each.totalSuccessfulRequests);
       place.failed += Number(each.totalErrorRequests);
       this.#counted(row.name, 'success', Number(each.totalSuccessfulRequests));
       this.#counted(row.name, 'error', Number(each.totalErrorRequests));
       place.issued += Number(each.totalIssuedRequests);
       const now = Number(each.totalRequestsInProgress);
+      if (now === 0 || (inProgress.size >= inProgressMax && !inProgress.has(place))) continue;
       place.inProgress += now;
       inProgress.set(place, (inProgress.get(place) ?? 0) + now);
     }
@@ -126,26 +132,28 @@ export class LoadTable {
     }
     return row;
   }
+
+  #localityOf({ localities }: ClusterRow, { locality, priority }: UpstreamLocalityStats): LocalityRow {
+    const { region = '', zone = '', subZone = '' } = locality ?? {};
+    // Before anything looks into it: patterns take long for what is endless.
+    const isOdd = region.length + zone.length + subZone.length > nameLengthMax;
+    const written = isOdd ? otherName : [region, zone, subZone].join('/').replace(/\/+$/, '');
+    const key = `${priority}/${written}`;
+    const isFull = (localities.size >= localitiesMax || this.#rows >= rowsMax) && !localities.has(key);
+    const place = isOdd || isFull ? otherName : written;
+    const placeKey = place === otherName ? otherName : key;
+    let row = localities.get(placeKey);
+    if (row === undefined) {
+      const ofPlace = place === otherName ? 0 : priority;
+      row = { locality: place, priority: ofPlace, issued: 0, succeeded: 0, failed: 0, inProgress: 0 };
+      localities.set(placeKey, row);
+      if (place !== otherName) this.#rows++;
+    }
+    return row;
+  }
 }
 
 export interface LoadReporter {
   report(clusters: readonly ClusterStats[]): void;
   close(): void;
-}
-
-function localityOf({ localities }: ClusterRow, { locality, priority }: UpstreamLocalityStats): LocalityRow {
-  const { region = '', zone = '', subZone = '' } = locality ?? {};
-  const written = [region, zone, subZone].join('/').replace(/\/+$/, '');
-  const isOdd = written.length > nameLengthMax;
-  const key = `${priority}/${written}`;
-  const isFull = localities.size >= localitiesMax && !localities.has(key);
-  const place = isOdd || isFull ? otherName : written;
-  const placeKey = place === otherName ? otherName : key;
-  let row = localities.get(placeKey);
-  if (row === undefined) {
-    const ofPlace = place === otherName ? 0 : priority;
-    row = { locality: place, priority: ofPlace, issued: 0, succeeded: 0, failed: 0, inProgress: 0 };
-    localities.set(placeKey, row);
-  }
-  return row;
 }
