@@ -44,7 +44,7 @@ export class LoggerRegistry {
     const log = (level: LogLevel, message: string): void => {
       if (!enabled(level)) return;
       // A line is one event: what a peer sent must not be able to start another (log injection).
-      const oneLine = message.replaceAll(/[\r\n]+/g, '\\n');
+      const oneLine = message.replaceAll(/[\r\n]+/g, '\\n').replaceAll(control, escaped);
       this.#write(`${new Date(this.#clock.now()).toISOString()}\t${level}\t${scope}\t${oneLine}`);
     };
     return {
@@ -74,6 +74,14 @@ export class LoggerRegistry {
     for (const known of this.#levels.keys()) this.#levels.set(known, level);
     return true;
   }
+}
+
+/** What terminals and other readers of lines take for more than text, but for the tab: C0, C1, line separators. */
+// oxlint-disable-next-line no-control-regex -- they are what is looked for
+const control = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u2028\u2029]/g;
+
+function escaped(character: string): string {
+  return `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`;
 }
 
 /** A logger that writes nothing. */

@@ -20,6 +20,28 @@ describe('parseProxyNode', () => {
     for (const other of ['event', 'api', '']) expect(parse({ GENERATOR: other }).generator).toBeUndefined();
   });
 
+  test('parseProxyNode: what is kept of a node is bounded (traps 11, 17)', () => {
+    const long = 'x'.repeat(2000);
+    for (const key of [
+      'ISTIO_VERSION',
+      'NAMESPACE',
+      'CLUSTER_ID',
+      'NETWORK',
+      'SERVICE_ACCOUNT',
+      'WORKLOAD_NAME',
+    ])
+      expect(() => parse({ [key]: long }), key).toThrow(
+        `malformed metadata ${key} of 2000 characters: accepted is 1024`,
+      );
+    expect(() => parseProxyNode(create(NodeSchema, { id, locality: { zone: long } }))).toThrow(
+      'malformed locality zone of 2000 characters',
+    );
+    expect(() => parse({ ANY: 'x'.repeat(300_000) })).toThrow(/malformed metadata of 300003 characters/);
+    expect(() => parse({ LABELS: { a: 'x'.repeat(300_000) } })).toThrow(/malformed metadata of/);
+    // As long as Kubernetes allows annotations to be.
+    expect(parse({ ANY: 'x'.repeat(250_000) }).metadata?.['ANY']).toHaveLength(250_000);
+  });
+
   test('parseProxyNode: what a gateway is told of its surroundings (B1.06, C7.02, C7.10)', () => {
     const gateway = (metadata: JsonObject): ReturnType<typeof parseProxyNode> =>
       parseProxyNode(create(NodeSchema, { id, metadata }));

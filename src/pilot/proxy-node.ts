@@ -15,6 +15,7 @@ import { StreamError, grpcStatus } from '../xds/server/stream-error.ts';
 export function parseProxyNode(node: Node): ProxyNode {
   const { type, ipAddress, podName, podNamespace, dnsDomain } = parseNodeId(node.id);
   const metadata = node.metadata ?? {};
+  checkLengths(node, metadata);
   const instanceIps = list(metadata, 'INSTANCE_IPS');
   for (const address of instanceIps) checkAddress('metadata INSTANCE_IPS', address);
   const interceptionMode = parseInterceptionMode(text(metadata, 'INTERCEPTION_MODE'));
@@ -76,6 +77,19 @@ const interceptionModes: readonly string[] = [
 ] satisfies readonly InterceptionMode[];
 /** Far more than any pod has. */
 const labelsMax = 1000;
+/** Characters of what is kept of a node for as long as it is connected; Kubernetes allows 256 KiB of annotations. */
+const keptLengthMax = 256 * 1024;
+/** Of one of those by which a proxy is called, or sorted into a place. */
+const textLengthMax = 1024;
+const shortKeys: readonly string[] = [
+  'CLUSTER_ID',
+  'ISTIO_VERSION',
+  'NAMESPACE',
+  'NETWORK',
+  'NODE_NAME',
+  'SERVICE_ACCOUNT',
+  'WORKLOAD_NAME',
+];
 /** Kubernetes allows 253 bytes of a name; the longest of an error that quotes what a peer sent. */
 const quotedMax = 256;
 
@@ -232,6 +246,25 @@ function labels(metadata: JsonObject): Readonly<Record<string, string>> {
     return [name, String(each)] as const;
   });
   return Object.fromEntries(entries);
+}
+
+/** What a node says of itself is kept, is part of keys, and stands in messages, labels of metrics and pages. */
+function checkLengths({ locality }: Node, metadata: JsonObject): void {
+  const short = [
+    ...shortKeys.map((key) => [`metadata ${key}`, metadata[key]] as const),
+    ...(['region', 'zone', 'subZone'] as const).map((key) => [`locality ${key}`, locality?.[key]] as const),
+  ];
+  for (const [name, value] of short) {
+    if (typeof value === 'string' && value.length > textLengthMax)
+      throw malformed(`${name} of ${value.length} characters`, `${textLengthMax}`);
+  }
+  let length = 0;
+  for (const texts of [metadata, metadata['LABELS']]) {
+    if (!isObject(texts)) continue;
+    for (const [name, value] of Object.entries(texts))
+      if (typeof value === 'string') length += name.length + value.length;
+  }
+  if (length > keptLengthMax) throw malformed(`metadata of ${length} characters`, `${keptLengthMax}`);
 }
 
 function checkAddress(where: string, address: string): void {

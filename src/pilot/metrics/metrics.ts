@@ -9,6 +9,8 @@ interface Metric {
 
 /** A label set beyond this many of one metric is counted as `other`: peers choose some of the values. */
 const seriesMax = 1000;
+/** Characters of a label's value; the rest is cut off. */
+const valueLengthMax = 1024;
 
 export class Metrics {
   readonly #metrics: Metric[] = [];
@@ -129,7 +131,7 @@ function keyOf(values: ReadonlyMap<string, unknown>, labels: Labels): string {
 
 function labelText(labels: Labels): string {
   return Object.entries(labels)
-    .map(([name, value]) => `${name}="${escape(value)}"`)
+    .map(([name, value]) => `${name}="${escape(value.slice(0, valueLengthMax))}"`)
     .join(',');
 }
 
