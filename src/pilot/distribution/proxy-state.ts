@@ -1,5 +1,5 @@
 // What is to be known of a connected proxy, and how far it can be with a revision. See docs/distribution.md.
-import type { HeldResource, StandingRefusal } from '../delivery.ts';
+import type { HeldResource, StandingRefusal } from '../delivery/delivery.ts';
 import type { Encoded, Snapshot } from '../resources/resources.ts';
 
 /** A response that is not answered. */

@@ -2,9 +2,9 @@
 // answers, refuses, stops reading, loses its stream and comes back.
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { BenchWorld } from '../../test/support/delivery-bench.ts';
-import { FakeClock } from '../../test/support/fake-clock.ts';
-import { ModelProxy, bad, heldState, wholeState } from '../../test/support/model-proxy.ts';
+import { BenchWorld } from '../../../test/support/delivery-bench.ts';
+import { FakeClock } from '../../../test/support/fake-clock.ts';
+import { ModelProxy, bad, heldState, wholeState } from '../../../test/support/model-proxy.ts';
 
 const clusterNames = ['cluster-a', 'cluster-b', 'cluster-c', 'cluster-d'] as const;
 const routeNames = ['route-r', 'route-s'] as const;

@@ -1,6 +1,6 @@
 // Whose fault a NACK is: the resources that its text names, and the objects that these came from.
-import type { Origin } from '../model/origin.ts';
-import type { Provenance } from '../translate/resource.ts';
+import type { Origin } from '../../model/origin.ts';
+import type { Provenance } from '../../translate/resource.ts';
 
 /**
  * Of one refused resource: the origin of the smallest part whose path stands in the text, as our own proxy writes

@@ -1,8 +1,8 @@
 // What delivery does otherwise in delta than in state of the world; the rest is in delivery.test.ts.
 import { describe, expect, test } from 'vitest';
-import { DeliveryBench } from '../../test/support/delivery-bench.ts';
-import type { BenchWorld, SentResponse, Type } from '../../test/support/delivery-bench.ts';
-import { FakeClock } from '../../test/support/fake-clock.ts';
+import { DeliveryBench } from '../../../test/support/delivery-bench.ts';
+import type { BenchWorld, SentResponse, Type } from '../../../test/support/delivery-bench.ts';
+import { FakeClock } from '../../../test/support/fake-clock.ts';
 
 function standardBench(): DeliveryBench {
   const bench = new DeliveryBench(new FakeClock(), 'delta');

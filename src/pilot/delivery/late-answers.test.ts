@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import { DeliveryBench } from '../../test/support/delivery-bench.ts';
-import { FakeClock } from '../../test/support/fake-clock.ts';
+import { DeliveryBench } from '../../../test/support/delivery-bench.ts';
+import { FakeClock } from '../../../test/support/fake-clock.ts';
 
 function connected(dialect: 'sotw' | 'delta'): DeliveryBench {
   const bench = new DeliveryBench(new FakeClock(), dialect);

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import { DeliveryBench, types } from '../../test/support/delivery-bench.ts';
-import { FakeClock } from '../../test/support/fake-clock.ts';
+import { DeliveryBench, types } from '../../../test/support/delivery-bench.ts';
+import { FakeClock } from '../../../test/support/fake-clock.ts';
 
 function standardBench(): DeliveryBench {
   const bench = new DeliveryBench();

@@ -1,7 +1,7 @@
 // How far one subscription of a proxy is: what it has, what is on its way, what it refused, what waits.
-import { isSameContent } from './resources/snapshot-changes.ts';
-import type { Assumed } from './delivery-late.ts';
-import type { Encoded, Snapshot } from './resources/resources.ts';
+import { isSameContent } from '../resources/snapshot-changes.ts';
+import type { Assumed } from './late-answers.ts';
+import type { Encoded, Snapshot } from '../resources/resources.ts';
 
 /** A response that is not answered yet. */
 export interface Flight {

@@ -1,13 +1,13 @@
 // What the next response of one type holds, given what the proxy has and what it should have. In state of the
 // world a response of clusters or listeners is the whole set, in delta it is what changed (B2.09, B3.03, B3.09).
-import type { Dialect } from '../xds/server/dialect.ts';
-import type { Subscription } from '../xds/server/subscription.ts';
-import { isWildcardType, typeUrls } from '../xds/types.ts';
-import type { Track } from './delivery-track.ts';
-import { isDue, isRefused } from './delivery-track.ts';
-import type { Encoded, Snapshot } from './resources/resources.ts';
+import type { Dialect } from '../../xds/server/dialect.ts';
+import type { Subscription } from '../../xds/server/subscription.ts';
+import { isWildcardType, typeUrls } from '../../xds/types.ts';
+import type { Track } from './track.ts';
+import { isDue, isRefused } from './track.ts';
+import type { Encoded, Snapshot } from '../resources/resources.ts';
 import { isUnknown } from './resumed.ts';
-import { changesBetween } from './resources/snapshot-changes.ts';
+import { changesBetween } from '../resources/snapshot-changes.ts';
 
 export interface ResponsePlan {
   readonly resources: readonly Encoded[];

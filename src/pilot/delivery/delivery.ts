@@ -4,14 +4,14 @@
 // route that names a new cluster waits until the proxy has that cluster and its endpoints, and a
 // cluster stays until no route in use names it. What a proxy refused is not sent again until it
 // changes; the others of its type go on. The dialects differ in what a response holds (response-plan.ts).
-import type { Clock, Timer } from '../base/clock.ts';
-import type { Dialect, OutgoingResource } from '../xds/server/dialect.ts';
-import type { Rejection, Subscription, SubscriptionEvent } from '../xds/server/subscription.ts';
-import { typeUrls } from '../xds/types.ts';
-import { refuseLate, remember, takeBack } from './delivery-late.ts';
-import type { Refusal, RejectedResources } from './delivery-refusal.ts';
-import { refuse } from './delivery-refusal.ts';
-import type { Flight, Track } from './delivery-track.ts';
+import type { Clock, Timer } from '../../base/clock.ts';
+import type { Dialect, OutgoingResource } from '../../xds/server/dialect.ts';
+import type { Rejection, Subscription, SubscriptionEvent } from '../../xds/server/subscription.ts';
+import { typeUrls } from '../../xds/types.ts';
+import { refuseLate, remember, takeBack } from './late-answers.ts';
+import type { Refusal, RejectedResources } from './refusal.ts';
+import { refuse } from './refusal.ts';
+import type { Flight, Track } from './track.ts';
 import {
   addDue,
   emptySnapshot,
@@ -21,14 +21,14 @@ import {
   newTrack,
   skipSettledHolds,
   skipSettledIsolation,
-} from './delivery-track.ts';
+} from './track.ts';
 import { MakeBeforeBreak } from './make-before-break.ts';
-import type { Encoded, Snapshot } from './resources/resources.ts';
+import type { Encoded, Snapshot } from '../resources/resources.ts';
 import type { ResponsePlan } from './response-plan.ts';
 import { isFullSet, planResponse } from './response-plan.ts';
 import { heldBefore, isUnknown } from './resumed.ts';
 
-export type { RejectedResources } from './delivery-refusal.ts';
+export type { RejectedResources } from './refusal.ts';
 
 /** The stream below. */
 export interface DeliveryPort {

@@ -3,10 +3,10 @@
 // A proxy whose main thread stood still answers each response that it finds afterwards, in their order. So the NACK
 // of an older response than the last may still be to come, until the last one is answered.
 import { namesIn } from './blame.ts';
-import type { Refusal, RejectedResources } from './delivery-refusal.ts';
-import type { Flight, Track } from './delivery-track.ts';
-import { addDue } from './delivery-track.ts';
-import type { Snapshot } from './resources/resources.ts';
+import type { Refusal, RejectedResources } from './refusal.ts';
+import type { Flight, Track } from './track.ts';
+import { addDue } from './track.ts';
+import type { Snapshot } from '../resources/resources.ts';
 
 /** A response that nobody answered in time, and what the proxy had before it. */
 export interface Assumed {

@@ -1,8 +1,8 @@
 // A NACK: which of the resources sent is to blame, and what of the response the proxy has all the same.
 import { namesIn } from './blame.ts';
-import type { Track } from './delivery-track.ts';
-import { addDue, isolated } from './delivery-track.ts';
-import type { Encoded } from './resources/resources.ts';
+import type { Track } from './track.ts';
+import { addDue, isolated } from './track.ts';
+import type { Encoded } from '../resources/resources.ts';
 import { unknownContent } from './resumed.ts';
 
 export interface RejectedResources {

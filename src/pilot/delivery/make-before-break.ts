@@ -1,11 +1,11 @@
 // Make before break (A6.16): what a listener, a route or the end of a cluster has to wait for.
-import { typeUrls } from '../xds/types.ts';
-import type { Subscription } from '../xds/server/subscription.ts';
-import type { Track } from './delivery-track.ts';
-import { addDue, isRefused } from './delivery-track.ts';
-import type { Encoded, Snapshot } from './resources/resources.ts';
+import { typeUrls } from '../../xds/types.ts';
+import type { Subscription } from '../../xds/server/subscription.ts';
+import type { Track } from './track.ts';
+import { addDue, isRefused } from './track.ts';
+import type { Encoded, Snapshot } from '../resources/resources.ts';
 import { isUnknown } from './resumed.ts';
-import { isSameContent } from './resources/snapshot-changes.ts';
+import { isSameContent } from '../resources/snapshot-changes.ts';
 
 /** What it looks at of a delivery. */
 export interface DeliveryView {
