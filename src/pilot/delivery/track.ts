@@ -36,7 +36,7 @@ export interface Track {
   /** Among what is in use there may be content that is not known (see resumed.ts). */
   mayHoldUnknown: boolean;
   flight: Flight | undefined;
-  /** Responses that nobody answered in time since the last answer, oldest first (see delivery-late.ts). */
+  /** Responses that nobody answered in time since the last answer, oldest first (see late-answers.ts). */
   assumed: readonly Assumed[];
   /** Must be sent even if it is unchanged. */
   due: 'all' | Set<string>;
