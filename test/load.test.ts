@@ -137,18 +137,20 @@ test('x load: the table for people, and what is refused', () => {
   expect(text).toMatch(/\nconnect -> converged +3 /);
   expect(text).toMatch(/\nTYPE +RESPONSES +RESOURCES +REMOVED +BYTES +ACKS +NACKS\n/);
   for (const [wrong, words] of [
+    [['--address', '127.0.0.1:1', '--proxies', '2', '--duration', '1s'], ''],
     [['--proxies', '0'], 'is not a whole number from 1'],
     [['--nacking', '101'], 'is no number from 0 to 100'],
     [['--mesh', join(folder, 'nothing')], 'there is no file or directory'],
     [['--change', 'nothing'], 'is not of the form file:from=>to'],
     [['--gateways', '5', '--proxies', '2'], 'there are 2 proxies in all'],
   ] as const) {
-    let said = '';
+    let failed: { readonly stderr?: unknown } | undefined;
     try {
       execFileSync(process.execPath, [fairleadMain, 'x', 'load', ...wrong], { stdio: 'pipe' });
     } catch (error) {
-      said = String((error as { stderr?: unknown }).stderr);
+      failed = error as { readonly stderr?: unknown };
     }
-    expect(said).toContain(words);
+    expect(failed).toBeDefined();
+    expect(String(failed?.stderr)).toContain(words);
   }
 });

@@ -85,6 +85,9 @@ test.skipIf(needs('openssl'))(
       },
     });
     write('root-cert.pem', authority.chain);
+    // Each side speaks TLS, the other does not.
+    const closed = ControlPlane.overXds(systemClock, { address: `127.0.0.1:${pilot.securePort}` });
+    await expect(closed.get('/debug/syncz')).rejects.toThrow('if TLS is spoken there, give --cert-dir');
     const ask = async (namespace: string): Promise<readonly string[]> => {
       const own = authority.issue(`reader.${namespace}`, `spiffe://cluster.local/ns/${namespace}/sa/reader`);
       write('cert-chain.pem', own.chain);

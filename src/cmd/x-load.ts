@@ -106,7 +106,8 @@ export function loadCommand(): Command {
     .addHelpText(
       'after',
       `
-A change is measured until nothing has been sent or answered for 300 ms.
+A change is measured until nothing has been sent or answered for 300 ms. Exit code: 1 when no proxy was
+given what it asked for.
 
 Examples:
   fairlead x mesh --services 1000 --pods 2000 --out mesh
@@ -156,6 +157,8 @@ async function load(flags: Flags): Promise<void> {
   if (flags.control !== true) {
     const report = run.report();
     process.stdout.write(flags.json === true ? `${JSON.stringify(report, null, 2)}\n` : formatReport(report));
+    // Nobody was answered: nothing was measured, whatever the table says.
+    if (report.connectMs.count === 0) process.exitCode = 1;
   }
   run.close();
   process.exit();

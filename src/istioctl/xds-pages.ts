@@ -1,6 +1,8 @@
 // Debug pages over xDS (`istio.io/debug`), for control planes of which only the xDS port can be reached.
 import { readFileSync } from 'node:fs';
+import { isIP } from 'node:net';
 import { join } from 'node:path';
+import { checkServerIdentity } from 'node:tls';
 import type { ServiceError } from '@grpc/grpc-js';
 import { ChannelCredentials, Client, credentials } from '@grpc/grpc-js';
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
@@ -41,12 +43,12 @@ function askPage(
   channel: ChannelCredentials,
   path: string,
 ): Promise<HttpAnswer> {
+  const serverName = authority ?? (isIP(hostOf(address)) === 0 ? undefined : nameOfNoAddress);
   const client = new Client(address, channel, {
     'grpc.max_receive_message_length': answerBytesMax,
     'grpc.enable_retries': 0,
-    ...(authority === undefined
-      ? {}
-      : { 'grpc.ssl_target_name_override': authority, 'grpc.default_authority': authority }),
+    ...(serverName === undefined ? {} : { 'grpc.ssl_target_name_override': serverName }),
+    ...(authority === undefined ? {} : { 'grpc.default_authority': authority }),
   });
   const raw = (bytes: Buffer): Buffer => bytes;
   // The address is nobody's, as istioctl's.
@@ -65,13 +67,31 @@ function askPage(
       resolve({ status: body.startsWith('404 page not found') ? 404 : 200, body });
       call.cancel();
     });
-    call.on('error', (error: ServiceError) => reject(new Error(error.details || error.message)));
+    call.on('error', (error: ServiceError) => reject(new Error(causeOf(error.details || error.message))));
     call.on('end', () => reject(new Error('the stream ended without an answer')));
     call.write(Buffer.from(toBinary(DiscoveryRequestSchema, request)));
   }).finally(() => client.close());
 }
 
-function channelCredentials({ certDirectory }: XdsPageOptions): ChannelCredentials {
+/** The cause alone, of what grpc-js says of a connection that was not made; what TLS means, in words. */
+function causeOf(text: string): string {
+  const cause = text
+    .replace(/^No connection established\. Last error: /, '')
+    .replace(/\.? Resolution note: ?$/, '');
+  if (cause.includes('wrong version number')) return 'nobody speaks TLS there; leave out --cert-dir';
+  if (cause.startsWith('Failed to connect'))
+    return 'the connection was closed; if TLS is spoken there, give --cert-dir';
+  return cause.trim();
+}
+
+/** TLS must not ask for an IP address by name; what the certificate must say stays the address. */
+const nameOfNoAddress = 'istiod.istio-system.svc';
+
+function hostOf(address: string): string {
+  return address.replace(/:\d+$/, '').replace(/^\[|\]$/g, '');
+}
+
+function channelCredentials({ address, authority, certDirectory }: XdsPageOptions): ChannelCredentials {
   if (certDirectory === undefined) return credentials.createInsecure();
   const read = (file: string): Buffer => {
     const path = join(certDirectory, file);
@@ -82,5 +102,8 @@ function channelCredentials({ certDirectory }: XdsPageOptions): ChannelCredentia
       throw new UserError(`--cert-dir: cannot read ${path}: ${reason}`);
     }
   };
-  return credentials.createSsl(read('root-cert.pem'), read('key.pem'), read('cert-chain.pem'));
+  return credentials.createSsl(read('root-cert.pem'), read('key.pem'), read('cert-chain.pem'), {
+    checkServerIdentity: (_name, certificate) =>
+      checkServerIdentity(authority ?? hostOf(address), certificate),
+  });
 }

@@ -6,16 +6,14 @@ import type { RunReport } from './tally.ts';
 export function formatReport(report: RunReport): string {
   const lines = [
     `${report.proxies} proxies, ${report.open} connected, ${report.converged} have all that they asked for`,
-    '',
-    ...table([
+    ...titled([
       ['', 'COUNT', 'MIN', 'P50', 'P90', 'P99', 'MAX'],
       ...(report.connectMs.count === 0 ? [] : [durations('connect -> converged', report.connectMs)]),
       ...(report.changes === 0
         ? []
         : [durations(`change -> ACK (${report.changes} changes)`, report.changeMs)]),
     ]),
-    '',
-    ...table([
+    ...titled([
       ['TYPE', 'RESPONSES', 'RESOURCES', 'REMOVED', 'BYTES', 'ACKS', 'NACKS'],
       ...Object.entries(report.byType).map(([type, tally]) => [
         type,
@@ -48,6 +46,11 @@ function milliseconds(value: number): string {
 function bytes(value: number): string {
   if (value < 10_000) return `${value} B`;
   return value < 10_000_000 ? `${(value / 1000).toFixed(0)} kB` : `${(value / 1_000_000).toFixed(0)} MB`;
+}
+
+/** A blank line and the table; nothing at all where it has only its head. */
+function titled(rows: readonly (readonly string[])[]): string[] {
+  return rows.length < 2 ? [] : ['', ...table(rows)];
 }
 
 /** The first column to the left, numbers to the right. */
