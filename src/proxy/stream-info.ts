@@ -1,5 +1,6 @@
 // What the access log and the statistics read about one request or connection.
 import type { SocketAddress } from './io/socket-address.ts';
+import type { TlsConnectionInfo } from './tls/connection-info.ts';
 
 /**
  * Response flags as bits; the access log prints them in this order. Envoy prints them in the order in which
@@ -119,6 +120,9 @@ export class StreamInfo {
   downstreamRemoteAddress: SocketAddress | undefined = undefined;
   downstreamDirectRemoteAddress: SocketAddress | undefined = undefined;
   requestedServerName: string | undefined = undefined;
+  downstreamTransportFailureReason: string | undefined = undefined;
+  /** Undefined for plain text. */
+  downstreamTls: TlsConnectionInfo | undefined = undefined;
 
   requestHeaders: MessageHeaders | undefined = undefined;
   responseHeaders: MessageHeaders | undefined = undefined;

@@ -104,6 +104,18 @@ const simpleOperators: Readonly<Record<string, Operator>> = {
   ROUTE_NAME: (info) => info.routeName,
   VIRTUAL_CLUSTER_NAME: () => undefined,
   REQUESTED_SERVER_NAME: (info) => info.requestedServerName,
+  DOWNSTREAM_TRANSPORT_FAILURE_REASON: (info) => info.downstreamTransportFailureReason,
+  DOWNSTREAM_TLS_VERSION: (info) => info.downstreamTls?.facts.version,
+  DOWNSTREAM_TLS_CIPHER: (info) => info.downstreamTls?.facts.cipher,
+  DOWNSTREAM_PEER_SUBJECT: (info) => presence(info.downstreamTls?.peer?.subject),
+  DOWNSTREAM_PEER_ISSUER: (info) => presence(info.downstreamTls?.peer?.issuer),
+  DOWNSTREAM_PEER_URI_SAN: (info) => presence(info.downstreamTls?.peer?.names('URI').join()),
+  DOWNSTREAM_PEER_DNS_SAN: (info) => presence(info.downstreamTls?.peer?.names('DNS').join()),
+  DOWNSTREAM_PEER_SERIAL: (info) => info.downstreamTls?.peer?.serialNumber,
+  DOWNSTREAM_PEER_FINGERPRINT_256: (info) => info.downstreamTls?.peer?.fingerprint256,
+  DOWNSTREAM_LOCAL_SUBJECT: (info) => presence(info.downstreamTls?.local?.subject),
+  DOWNSTREAM_LOCAL_URI_SAN: (info) => presence(info.downstreamTls?.local?.names('URI').join()),
+  DOWNSTREAM_LOCAL_DNS_SAN: (info) => presence(info.downstreamTls?.local?.names('DNS').join()),
   CONNECTION_ID: (info) => info.connectionId,
   TRACE_ID: () => undefined,
   STREAM_ID: (info) => info.requestId,
@@ -116,6 +128,11 @@ const simpleOperators: Readonly<Record<string, Operator>> = {
   ...addressOperators('DOWNSTREAM_LOCAL', (info) => info.downstreamLocalAddress),
   ...addressOperators('DOWNSTREAM_DIRECT_LOCAL', (info) => info.downstreamDirectLocalAddress),
 };
+
+/** The access log prints `-` for what is not there. */
+function presence(text: string | undefined): string | undefined {
+  return text === '' ? undefined : text;
+}
 
 function addressOperators(
   end: string,

@@ -1,4 +1,5 @@
 // Compiles envoy.filters.network.http_connection_manager; what cannot be served is refused by field name.
+import { clientCertificateSettings } from './client-certificate.ts';
 import { fromBinary } from '@bufbuild/protobuf';
 import { BlockList, isIP } from 'node:net';
 import { HttpProtocolOptions_HeadersWithUnderscoresAction as UnderscoresAction } from '../../api/gen/envoy/config/core/v3/protocol_pb.js';
@@ -12,7 +13,6 @@ import type {
 } from '../../api/gen/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager_pb.js';
 import {
   HttpConnectionManager_CodecType as CodecType,
-  HttpConnectionManager_ForwardClientCertDetails as ForwardClientCert,
   HttpConnectionManager_ServerHeaderTransformation as ServerTransformation,
   HttpConnectionManagerSchema,
 } from '../../api/gen/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager_pb.js';
@@ -107,12 +107,6 @@ function routeSlot(
 }
 
 function compileSettings(config: HttpConnectionManager, context: FilterContext): ManagerSettings {
-  if (
-    config.forwardClientCertDetails === ForwardClientCert.APPEND_FORWARD ||
-    config.forwardClientCertDetails === ForwardClientCert.FORWARD_ONLY
-  ) {
-    context.logger.debug('x-forwarded-client-cert is removed: connections here have no client certificate');
-  }
   const common = config.commonHttpProtocolOptions;
   const http1 = config.httpProtocolOptions;
   const { filters, suppressEnvoyHeaders } = compileFilters(config.httpFilters);
@@ -129,7 +123,7 @@ function compileSettings(config: HttpConnectionManager, context: FilterContext):
     skipForwardedForAppend: config.skipXffAppend,
     isInternalAddress: internalAddresses(config),
     appendForwardedPort: config.appendXForwardedPort,
-    forwardsAnyClientCert: config.forwardClientCertDetails === ForwardClientCert.ALWAYS_FORWARD_ONLY,
+    clientCertificate: clientCertificateSettings(config),
     via: config.via,
     generateRequestId: config.generateRequestId ?? true,
     preserveExternalRequestId: config.preserveExternalRequestId,

@@ -2,6 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import { socketAddress } from '../io/socket-address.ts';
 import { flagBits } from '../stream-info.ts';
+import { markClientCertificate } from './client-certificate.ts';
 import type { HeaderBlock } from './header-block.ts';
 import { nameIds } from './names.ts';
 import { preparePath } from './path.ts';
@@ -249,8 +250,7 @@ function markOrigin(stream: HttpStream, settings: ManagerSettings): void {
   const { headers, info } = stream;
   const { downstream, manager } = stream.connection;
   const remote = downstream.remoteAddress;
-  // Only a peer that showed a certificate may speak of certificates (traps row 6).
-  if (!settings.forwardsAnyClientCert) headers.removeKnown(H['x-forwarded-client-cert']);
+  markClientCertificate(headers, settings.clientCertificate, downstream.tls);
   headers.removeKnown(H['x-envoy-upstream-stream-duration-ms']);
   const forwardedFor = headers.known(H['x-forwarded-for']);
   const proto = stream.tls ? 'https' : 'http';

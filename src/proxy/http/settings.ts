@@ -1,4 +1,5 @@
 // The settings of one HTTP connection manager, compiled from its configuration.
+import type { ClientCertificateSettings } from './client-certificate.ts';
 import type { AccessLogger } from '../access-log/access-log.ts';
 import type { CorsSettings, FaultSettings } from '../router/compiled.ts';
 import type { Http2Options } from '../http2/options.ts';
@@ -39,8 +40,7 @@ export interface ManagerSettings extends HostOptions {
   /** Whether an address is one of `internal_address_config`. */
   readonly isInternalAddress: (address: string) => boolean;
   readonly appendForwardedPort: boolean;
-  /** x-forwarded-client-cert is passed on whoever sends it (ALWAYS_FORWARD_ONLY). */
-  readonly forwardsAnyClientCert: boolean;
+  readonly clientCertificate: ClientCertificateSettings;
   readonly via: string;
   readonly generateRequestId: boolean;
   readonly preserveExternalRequestId: boolean;

@@ -84,7 +84,7 @@ export class HttpStream implements MatchInput {
     this.connection = connection;
     this.headers = connection.requestHeaders;
     const { downstream } = connection;
-    this.tls = downstream.transportProtocol === 'tls';
+    this.tls = downstream.tls !== undefined;
     this.#forwarder = new Forwarder(this);
     this.#idle = new StreamDeadline((nowMs) => this.#onIdle(nowMs));
     this.#whole = new StreamDeadline(() => this.#onWholeTimeout());
@@ -95,6 +95,7 @@ export class HttpStream implements MatchInput {
     info.downstreamDirectLocalAddress = downstream.directLocalAddress;
     info.downstreamDirectRemoteAddress = downstream.remoteAddress;
     info.requestedServerName = downstream.serverName;
+    info.downstreamTls = downstream.tls;
   }
 
   /** A number in [0, 1). */

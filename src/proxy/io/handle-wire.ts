@@ -9,7 +9,7 @@ import { socketAddress, unknownAddress } from './socket-address.ts';
 import type { ConnectOptions, Wire, WireHandler } from './wire.ts';
 import { defaultBufferBytesMax } from './wire.ts';
 
-interface Request {
+export interface Request {
   oncomplete: (status: number) => void;
   /** Keeps the memory of an unfinished write alive. */
   buffer?: Uint8Array;
@@ -38,7 +38,7 @@ export interface TcpHandle {
   connect6(request: Request, address: string, port: number): number;
 }
 
-interface HandleBinding {
+export interface HandleBinding {
   readonly TCP: new (kind: number) => TcpHandle;
   readonly socketKind: number;
   readonly TCPConnectWrap: new () => Request;
@@ -49,8 +49,9 @@ interface HandleBinding {
   readonly lastWriteWasAsync: number;
 }
 
-const endOfFile = -4095;
-const readBuffer = Buffer.allocUnsafeSlow(64 * 1024);
+export const endOfFile = -4095;
+/** What all handles are read into. */
+export const readBuffer = Buffer.allocUnsafeSlow(64 * 1024);
 let scratch = Buffer.allocUnsafeSlow(128 * 1024);
 const joinAsTextBytes = 1024;
 
@@ -163,6 +164,27 @@ export class HandleWire implements Wire {
 
   setHandler(handler: WireHandler): void {
     if (!this.#closed) this.#handler = handler;
+  }
+
+  /**
+   * Gives its handle away, for TLS over it: the wire is dead from now on, without an `onClose`. Undefined if it is so
+   * already. Nothing may have been written that has not left.
+   */
+  detach(): { readonly handle: TcpHandle; readonly bufferBytesMax: number } | undefined {
+    if (this.#destroyed) return undefined;
+    this.#keepAddresses();
+    this.#handle.readStop();
+    this.#handle.onread = ignoreRead;
+    this.#destroyed = true;
+    this.#closed = true;
+    this.#handler = deafHandler;
+    return { handle: this.#handle, bufferBytesMax: this.#bufferBytesMax };
+  }
+
+  /** Drops the wire for what is wrong above TCP: `onClose` is given `code`. */
+  failWith(code: string): void {
+    this.#errorCode ??= code;
+    this.destroy();
   }
 
   connect(options: ConnectOptions, onConnected: () => void): void {

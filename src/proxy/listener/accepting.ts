@@ -3,7 +3,7 @@
 import type { Clock, Timer } from '../../base/clock.ts';
 import type { AccessLogger } from '../access-log/access-log.ts';
 import type { Wire, WireHandler } from '../io/wire.ts';
-import type { TrafficDirection } from '../network/filter.ts';
+import type { DownstreamConnection, TrafficDirection } from '../network/filter.ts';
 import type { Counter } from '../stats/stats.ts';
 import { StreamInfo, flagBits } from '../stream-info.ts';
 import type { ChainMatcher, ChainQuery } from './filter-chain-match.ts';
@@ -77,6 +77,21 @@ export class Acceptor {
   close(): void {
     for (const pending of this.#pending) pending.drop();
   }
+}
+
+/** What the listener logs of a connection that has ended in its TLS handshake. */
+export function transportFailure(connection: DownstreamConnection, reason: string, clock: Clock): StreamInfo {
+  const info = new StreamInfo();
+  info.reset(clock.now(), connection.acceptedMs);
+  info.connectionId = connection.id;
+  info.downstreamTransportFailureReason = reason === '' ? undefined : reason;
+  info.downstreamLocalAddress = connection.localAddress;
+  info.downstreamDirectLocalAddress = connection.directLocalAddress;
+  info.downstreamRemoteAddress = connection.remoteAddress;
+  info.downstreamDirectRemoteAddress = connection.remoteAddress;
+  info.requestedServerName = connection.serverName;
+  info.endMonotonicMs = clock.monotonicMs();
+  return info;
 }
 
 const noBytes = Buffer.alloc(0);

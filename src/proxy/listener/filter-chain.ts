@@ -12,9 +12,19 @@ import { isRawBuffer } from '../cluster-manager/transport-socket.ts';
 import { ConfigError, within } from '../config-error.ts';
 import { readConfigSource } from '../config-source/config-source.ts';
 import type { ConfigSource, SourceContext } from '../config-source/config-source.ts';
-import type { FilterContext, NetworkFilter, RouteProvider, RouteSlot } from '../network/filter.ts';
+import type {
+  DownstreamConnection,
+  FilterContext,
+  NetworkFilter,
+  RouteProvider,
+  RouteSlot,
+} from '../network/filter.ts';
 import { createTcpProxy } from '../network/tcp-proxy.ts';
-import { refuseFields } from '../refuse-fields.ts';
+import { durationMs, refuseFields } from '../refuse-fields.ts';
+import type { DownstreamTls } from '../tls/downstream-tls.ts';
+import { compileDownstreamTls } from '../tls/downstream-tls.ts';
+import type { SslStats } from '../tls/stats.ts';
+import { TlsFilter, defaultHandshakeTimeoutMs } from '../tls/tls-filter.ts';
 import type { RouteManager } from './route-manager.ts';
 
 export type CreateHttpConnectionManager = (
@@ -28,6 +38,10 @@ export interface ChainContext {
   readonly routes: RouteManager;
   readonly sources: SourceContext;
   readonly createHttpConnectionManager: CreateHttpConnectionManager;
+  /** Of the listener. */
+  readonly sslStats: SslStats;
+  /** A connection has ended in its handshake: only the listener can log it. */
+  readonly onTransportFailure: (connection: DownstreamConnection, reason: string) => void;
 }
 
 /** A route configuration that a chain waits for before it can serve. */
@@ -66,10 +80,11 @@ export function createChain(config: FilterChain, path: string, context: ChainCon
       'transport_socket_connect_timeout',
     ]),
   );
-  if (!isRawBuffer(config.transportSocket)) {
+  const tls = compileDownstreamTls(config.transportSocket, `${path}.transport_socket`);
+  if (tls === undefined && !isRawBuffer(config.transportSocket)) {
     throw new ConfigError(
       `${path}.transport_socket`,
-      `${config.transportSocket?.name ?? ''} is not supported by this proxy; use raw_buffer`,
+      `${config.transportSocket?.name ?? ''} is not supported by this proxy; use raw_buffer or tls`,
     );
   }
   const last = config.filters.length - 1;
@@ -106,6 +121,8 @@ export function createChain(config: FilterChain, path: string, context: ChainCon
       throw error;
     }
   });
+  if (made !== undefined && tls !== undefined)
+    made = { ...made, filter: withTls(made.filter, tls, config, context) };
   return {
     name: config.name,
     bytes: toBinary(FilterChainSchema, config),
@@ -134,6 +151,23 @@ interface MadeFilter {
   readonly filter: NetworkFilter;
   readonly awaitedRoutes: readonly AwaitedRoutes[];
   readonly inlineRoutes: readonly RouteConfiguration[];
+}
+
+function withTls(
+  inner: NetworkFilter,
+  tls: DownstreamTls,
+  config: FilterChain,
+  context: ChainContext,
+): NetworkFilter {
+  const { clock } = context.filterContext;
+  return new TlsFilter({
+    tls,
+    inner,
+    stats: context.sslStats,
+    onFailed: context.onTransportFailure,
+    clock,
+    handshakeTimeoutMs: durationMs(config.transportSocketConnectTimeout, defaultHandshakeTimeoutMs),
+  });
 }
 
 function makeTcpProxy(bytes: Uint8Array, held: HeldRoutes, context: ChainContext): MadeFilter {

@@ -23,8 +23,9 @@ import { socketAddress } from '../io/socket-address.ts';
 import type { TrafficDirection } from '../network/filter.ts';
 import { durationMs, refuseFields } from '../refuse-fields.ts';
 import type { StatsScope, StatsStore } from '../stats/stats.ts';
+import { sslStats } from '../tls/stats.ts';
 import type { ClusterLookup } from '../upstream/cluster.ts';
-import { Acceptor } from './accepting.ts';
+import { Acceptor, transportFailure } from './accepting.ts';
 import type { BoundSocket } from './bound-sockets.ts';
 import { compileChainMatcher } from './filter-chain-match.ts';
 import type { ChainContext, CreateHttpConnectionManager, RunningChain } from './filter-chain.ts';
@@ -143,7 +144,13 @@ export function createListener(
   const reusable =
     previous !== undefined && differsOnlyInChains(previous.config, config) ? previous : undefined;
   const made: RunningChain[] = [];
-  const chainContext: ChainContext = { ...context, filterContext };
+  const chainContext: ChainContext = {
+    ...context,
+    filterContext,
+    sslStats: sslStats(scope),
+    onTransportFailure: (connection, reason) =>
+      accessLog.log(transportFailure(connection, reason, context.clock)),
+  };
   const makeChain = (chain: FilterChain, path: string): RunningChain => {
     const kept = reusable === undefined ? undefined : findChain(reusable, chain);
     if (kept !== undefined) return kept;

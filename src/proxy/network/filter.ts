@@ -8,6 +8,7 @@ import type { SocketAddress } from '../io/socket-address.ts';
 import type { Wire } from '../io/wire.ts';
 import type { CompiledRoutes } from '../router/compiled.ts';
 import type { StatsScope } from '../stats/stats.ts';
+import type { TlsConnectionInfo } from '../tls/connection-info.ts';
 import type { ClusterLookup } from '../upstream/cluster.ts';
 
 export type TrafficDirection = 'UNSPECIFIED' | 'INBOUND' | 'OUTBOUND';
@@ -27,6 +28,8 @@ export interface DownstreamConnection {
   readonly applicationProtocols: readonly string[];
   readonly transportProtocol: 'raw_buffer' | 'tls';
   readonly trafficDirection: TrafficDirection;
+  /** Undefined: the wire carries what the client sent, TLS or not. */
+  readonly tls?: TlsConnectionInfo | undefined;
   /** Clock.monotonicMs at accept. */
   readonly acceptedMs: number;
 }

@@ -196,6 +196,7 @@ class TcpSession {
     info.downstreamRemoteAddress = connection.remoteAddress;
     info.downstreamDirectRemoteAddress = connection.remoteAddress;
     info.requestedServerName = connection.serverName;
+    info.downstreamTls = connection.tls;
     connection.wire.setHandler(this.#downstreamHandler);
     if (this.#filter.maxDurationMs > 0) {
       this.#durationTimer = clock.after(this.#filter.maxDurationMs, () => {
