@@ -1,6 +1,9 @@
 // The options of one side's HTTP/2, compiled from Envoy's Http2ProtocolOptions.
 import type { Http2ProtocolOptions } from '../../api/gen/envoy/config/core/v3/protocol_pb.js';
-import { Http2ProtocolOptionsSchema } from '../../api/gen/envoy/config/core/v3/protocol_pb.js';
+import {
+  Http2ProtocolOptionsSchema,
+  KeepaliveSettingsSchema,
+} from '../../api/gen/envoy/config/core/v3/protocol_pb.js';
 import { ConfigError } from '../config-error.ts';
 import { durationMs, refuseFields } from '../refuse-fields.ts';
 import { windowSizeInitial, windowSizeMax } from './frames.ts';
@@ -48,6 +51,8 @@ const accepted = new Set([
   'connection_keepalive',
 ]);
 
+const keepaliveFields = new Set(['interval', 'timeout']);
+
 /** Throws ConfigError. `field`: where the options stand. Defaults are those of Envoy 1.40. */
 export function readHttp2Options(config: Http2ProtocolOptions | undefined, field: string): Http2Options {
   if (config !== undefined) refuseFields(Http2ProtocolOptionsSchema, config, field, accepted);
@@ -64,6 +69,12 @@ export function readHttp2Options(config: Http2ProtocolOptions | undefined, field
     return value;
   };
   const keepalive = config?.connectionKeepalive;
+  if (keepalive !== undefined) {
+    // Jitter is not built: ours are without any. Nor is the PING before a request on a connection that was idle.
+    refuseFields(KeepaliveSettingsSchema, keepalive, `${field}.connection_keepalive`, keepaliveFields);
+    if (keepalive.timeout === undefined)
+      throw new ConfigError(`${field}.connection_keepalive.timeout`, 'must be set');
+  }
   return {
     tableBytesMax: number('hpack_table_size', config?.hpackTableSize, 4096, 0, tableBytesLimit),
     concurrentStreamsMax: number(
