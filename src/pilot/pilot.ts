@@ -30,6 +30,7 @@ import { PushLog } from './distribution/push-log.ts';
 import { RevisionLedger } from './distribution/revisions.ts';
 import { LeftOutServers, leftOutServers } from './left-out-servers.ts';
 import { meshCounts } from './metrics/mesh-gauges.ts';
+import { oncePerState } from './metrics/once-per-state.ts';
 import { PilotMetrics } from './metrics/pilot-metrics.ts';
 import { ProxyConnection } from './proxy-connection.ts';
 import { parseProxyNode } from './proxy-node.ts';
@@ -145,6 +146,8 @@ export class PilotServer implements Pilot {
   readonly #queue: PushQueue<ProxyConnection>;
   readonly #streams = new StreamsOfProxy<ProxyConnection>();
   readonly #disposals: (() => void)[] = [];
+  /** Grows when a proxy connects or goes. */
+  #connectionChanges = 0;
   #versionInfo: string;
   readonly #refusalsTold = new RecentlyTold(refusalSilenceMs);
   readonly #leftOut = new LeftOutServers();
@@ -172,13 +175,18 @@ export class PilotServer implements Pilot {
         this.#logger.error(`${error.label} failed: ${cause}`);
       },
     });
+    // Every proxy's scope is walked for these: once for each state of the mesh, however often somebody asks.
+    const state = (): string => `${this.graph.revision}/${this.#connectionChanges}`;
     this.metrics = new PilotMetrics({
       services: () => this.world.services().length,
       virtualServices: () => options.store.list('VirtualService').length,
       queue: () => this.#queue.size,
-      mesh: () => meshCounts(options.store, this.world, this.connectedProxies()),
+      mesh: oncePerState(state, () => meshCounts(options.store, this.world, this.connectedProxies())),
       uptimeSeconds: () => (this.clock.monotonicMs() - this.#startedMs) / 1000,
-      leftOutServers: () => leftOutServers(this.world, this.connectedProxies('router')).length,
+      leftOutServers: oncePerState(
+        state,
+        () => leftOutServers(this.world, this.connectedProxies('router')).length,
+      ),
     });
     this.world = new PilotWorld(this.graph, options.meshConfig ?? defaultMeshConfig, options.features, {
       nowMs: () => this.clock.now(),
@@ -334,6 +342,7 @@ export class PilotServer implements Pilot {
           askedForSecrets: (by) => this.#secretsLeftOut.tell(by),
         });
         this.connections.add(connection);
+        this.#connectionChanges++;
         this.#streams.add(connection);
         const { podName, namespace } = connection.node;
         const logged = { id: stream.id, name: `${podName}.${namespace}` };
@@ -348,6 +357,7 @@ export class PilotServer implements Pilot {
 
   #disconnected(connection: ProxyConnection): void {
     this.connections.delete(connection);
+    this.#connectionChanges++;
     this.#streams.remove(connection);
     this.#queue.remove(connection);
     this.pushLog.disconnected(connection.stream.id);

@@ -2,6 +2,7 @@
 import { destinationRuleFor } from './destination-rule.ts';
 import type { ProxyScope } from './resource.ts';
 import { visibleServices } from './scope.ts';
+import { destinationScope } from './views.ts';
 import type { World } from './world.ts';
 
 /** Istio's name of the metric. */
@@ -15,6 +16,11 @@ export interface DuplicateSubset {
 
 /** Of the rules that a proxy obeys for the services that it sees; those of a host once. Source: Istio `mergeDestinationRule`. */
 export function duplicateSubsets(world: World, scope: ProxyScope): readonly DuplicateSubset[] {
+  const view = destinationScope(world, scope);
+  return world.derive(`duplicate-subsets/${view.key}`, () => findDuplicateSubsets(world, view));
+}
+
+function findDuplicateSubsets(world: World, scope: ProxyScope): readonly DuplicateSubset[] {
   const found = new Map<string, DuplicateSubset>();
   for (const { hostname } of visibleServices(world, scope)) {
     const rule = destinationRuleFor(world, scope, hostname);

@@ -36,27 +36,16 @@ export const listeners: ResourceKind<ListenerInput, typeof ListenerSchema> = kin
 
 /** All of a proxy's listeners by name: whether one may stand depends on the others. */
 export function listenerInputs(world: World, scope: ProxyScope): ReadonlyMap<string, ListenerInput> {
-  return proxyListeners(world, scope).inputs;
+  const own = ownListeners(world, scope);
+  if (scope.node.type === 'router') return own;
+  return new Map([...calledListeners(world, outboundListenerScope(world, scope)).inputs, ...own]);
 }
 
 /** What was settled between services that ask for the same port or connections; none for gateways. */
 export function listenerConflicts(world: World, scope: ProxyScope): readonly ListenerConflict[] {
-  return proxyListeners(world, scope).conflicts;
-}
-
-interface ProxyListeners {
-  readonly inputs: ReadonlyMap<string, ListenerInput>;
-  readonly conflicts: readonly ListenerConflict[];
-}
-
-function proxyListeners(world: World, scope: ProxyScope): ProxyListeners {
-  const own = ownListeners(world, scope);
-  if (scope.node.type === 'router') return { inputs: own, conflicts: [] };
+  if (scope.node.type === 'router') return [];
   const called = calledListeners(world, outboundListenerScope(world, scope));
-  return {
-    inputs: new Map([...called.inputs, ...own]),
-    conflicts: [...called.conflicts, ...readOtherwise(world, scope)],
-  };
+  return [...called.conflicts, ...readOtherwise(world, scope)];
 }
 
 /** Those of a gateway; of a sidecar those of the workload itself, and where captured connections arrive. */
@@ -69,7 +58,13 @@ function ownListeners(world: World, scope: ProxyScope): ReadonlyMap<string, List
 }
 
 /** Those of the services that a sidecar may call. */
-function calledListeners(world: World, view: ProxyScope): ProxyListeners {
+function calledListeners(
+  world: World,
+  view: ProxyScope,
+): {
+  readonly inputs: ReadonlyMap<string, ListenerInput>;
+  readonly conflicts: readonly ListenerConflict[];
+} {
   return world.derive(`outbound-listeners/${view.key}`, () => {
     const { listeners: inputs, conflicts } = outboundListeners(world, view);
     return { inputs: byName(inputs), conflicts };
