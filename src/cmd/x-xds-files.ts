@@ -27,7 +27,7 @@ export function xdsFilesCommand(): Command {
     .description(
       'Write what a control plane tells one proxy into files that Envoy reads, and keep them current.',
     )
-    .option('--node-id <id>', 'the proxy: TYPE~IP~POD.NAMESPACE~DOMAIN')
+    .option('--node-id <id>', 'the proxy: TYPE~IP~POD.NAMESPACE~DOMAIN', nodeId)
     .addOption(
       new Option('--node-metadata <json>', 'its metadata, such as {"NAMESPACE":"default"}').argParser(
         jsonObject,
@@ -121,4 +121,12 @@ function positive(text: string): number {
   if (!(seconds > 0 && seconds <= 3600))
     throw new InvalidArgumentError('give seconds, from more than 0 to 3600.');
   return seconds;
+}
+
+function nodeId(text: string): string {
+  if (!/^[^~]+~[^~]*~[^~.]+\.[^~]+~[^~]+$/.test(text))
+    throw new InvalidArgumentError(
+      'it is of the form TYPE~IP~POD.NAMESPACE~DOMAIN, such as router~10.0.0.9~edge.default~default.svc.cluster.local.',
+    );
+  return text;
 }

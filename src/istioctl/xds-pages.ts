@@ -12,7 +12,7 @@ import {
 } from '../api/gen/envoy/service/discovery/v3/discovery_pb.js';
 import type { Clock } from '../base/clock.ts';
 import { UserError } from '../base/user-error.ts';
-import { methodPath } from '../xds/client/grpc-transport.ts';
+import { connectionCause, methodPath } from '../xds/client/grpc-transport.ts';
 import type { HttpAnswer } from './http-get.ts';
 
 export interface XdsPageOptions {
@@ -73,11 +73,9 @@ function askPage(
   }).finally(() => client.close());
 }
 
-/** The cause alone, of what grpc-js says of a connection that was not made; what TLS means, in words. */
+/** Why there is no connection; what TLS means, in words. */
 function causeOf(text: string): string {
-  const cause = text
-    .replace(/^No connection established\. Last error: /, '')
-    .replace(/\.? Resolution note: ?$/, '');
+  const cause = connectionCause(text);
   if (cause.includes('wrong version number')) return 'nobody speaks TLS there; leave out --cert-dir';
   if (cause.startsWith('Failed to connect'))
     return 'the connection was closed; if TLS is spoken there, give --cert-dir';

@@ -82,7 +82,7 @@ function openStream(options: GrpcTransportOptions, path: string, handlers: XdsSt
   call.on('data', (response: Buffer) => {
     if (!closed) handlers.onResponse(response);
   });
-  call.on('error', (error: Error) => end(`${target}: ${error.message}`));
+  call.on('error', (error: Error) => end(`${target}: ${connectionCause(error.message)}`));
   call.on('end', () => end(`${target}: closed by the control plane`));
   return {
     send: (request) => {
@@ -97,4 +97,11 @@ function openStream(options: GrpcTransportOptions, path: string, handlers: XdsSt
       client.close();
     },
   };
+}
+
+/** What grpc-js says of a connection that was not made, without what it puts around the cause. */
+export function connectionCause(text: string): string {
+  return text
+    .replace(/No connection established\. Last error: (?:Error: )?/, '')
+    .replace(/\.?\s*Resolution note:\s*$/, '');
 }
