@@ -82,7 +82,9 @@ function fingerprint(inputs) {
       ? readdirSync(path, { recursive: true, withFileTypes: true })
           .filter((entry) => entry.isFile())
           .map((entry) => join(entry.parentPath ?? entry.path, entry.name))
-          .filter((file) => !file.includes('/api/gen/') && /\.(ts|js|mjs|json|html|css|svg|proto)$/.test(file))
+          .filter(
+            (file) => !file.includes('/api/gen/') && /\.(ts|js|mjs|json|html|css|svg|proto)$/.test(file),
+          )
           .sort()
       : [path];
     for (const file of files)
