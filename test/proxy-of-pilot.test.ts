@@ -11,7 +11,7 @@ import { call } from './support/http.ts';
 import type { InProcessProxy } from './support/in-process-proxy.ts';
 import { startInProcess } from './support/in-process-proxy.ts';
 import { waitFor } from './support/wait.ts';
-import { configsOfYaml } from './support/world.ts';
+import { putSource } from './support/world.ts';
 
 const podIp = '127.42.6.1';
 const httpProxyPort = 22781;
@@ -48,12 +48,7 @@ spec: {hosts: [web], http: [{directResponse: {status: ${status}}}]}
 describe.each(['true', 'false'])('ISTIO_DELTA_XDS %s', (delta) => {
   test('changes arrive, and a new control plane changes nothing (B3.01, partly B3.02, D1.03, D1.08)', async () => {
     const store = new ConfigStore();
-    const put = (source: string, text: string): void => {
-      const configs = configsOfYaml(text, `${source}.yaml`);
-      const keys = new Set(configs.map(({ kind, namespace, name }) => `${kind}/${namespace}/${name}`));
-      const gone = store.keysOf(source).filter((key) => !keys.has(key));
-      store.applyBatch(source, configs, gone);
-    };
+    const put = (source: string, text: string): void => putSource(store, source, text);
     const start = (port: number): Promise<Pilot> =>
       startPilot({
         store,

@@ -21,7 +21,7 @@ import type { ProxyProcess } from './support/proxy-process.ts';
 import { startProxyProcess } from './support/proxy-process.ts';
 import { needs } from './support/tools.ts';
 import { waitFor } from './support/wait.ts';
-import { configsOfYaml } from './support/world.ts';
+import { putSource } from './support/world.ts';
 
 const podIp = '127.42.4.1';
 const appIp = '127.42.4.2';
@@ -60,7 +60,7 @@ beforeEach(async () => {
   app = createServer((_, response) => response.end('the app'));
   await new Promise<void>((resolve) => app.listen(appPort, appIp, resolve));
   store = new ConfigStore();
-  put('apps', apps);
+  putSource(store, 'apps', apps);
   pilot = await startPilot({
     store,
     loggers: new LoggerRegistry({ level: 'off' }),
@@ -76,16 +76,6 @@ afterEach(async () => {
   app.close();
   rmSync(directory, { recursive: true, force: true });
 });
-
-function put(source: string, text: string): void {
-  const configs = configsOfYaml(text, `${source}.yaml`);
-  const keys = new Set(configs.map(({ kind, namespace, name }) => `${kind}/${namespace}/${name}`));
-  store.applyBatch(
-    source,
-    configs,
-    store.keysOf(source).filter((key) => !keys.has(key)),
-  );
-}
 
 function follow(dialect: 'delta' | 'sotw'): XdsFiles {
   const bootstrap = renderBootstrap({
@@ -139,7 +129,7 @@ describe.each([
       proxy = await startProxyProcess(plane, readFileSync(join(directory, bootstrapFile), 'utf8'), adminPort);
       await waitFor('the app', async () => (await request())?.body === 'the app' || undefined);
       follow(dialect).follow();
-      put('routes', answers(418));
+      putSource(store, 'routes', answers(418));
       await waitFor('the changed routes', async () => (await request())?.status === 418 || undefined);
       // Nothing is left that only a control plane could answer; what it has stays when that is gone.
       await pilot.close();

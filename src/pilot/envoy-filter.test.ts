@@ -5,7 +5,7 @@ import { BareAdsClient } from '../../test/support/ads-client.ts';
 import { envoyFilter } from '../../test/support/envoy-filters.ts';
 import { FollowingClient } from '../../test/support/following-client.ts';
 import { waitFor } from '../../test/support/wait.ts';
-import { configsOfYaml } from '../../test/support/world.ts';
+import { putSource } from '../../test/support/world.ts';
 import { NodeSchema } from '../api/gen/envoy/config/core/v3/base_pb.js';
 import { TypedExtensionConfigSchema } from '../api/gen/envoy/config/core/v3/extension_pb.js';
 import { LoggerRegistry } from '../base/logger.ts';
@@ -31,15 +31,7 @@ afterEach(async () => {
 async function setUp(): Promise<{ pilot: Pilot; logs: string[]; apply: (yaml: string) => void }> {
   const logs: string[] = [];
   const store = new ConfigStore();
-  const apply = (yaml: string): void => {
-    const configs = configsOfYaml(services + yaml, 'mesh.yaml');
-    const keys = new Set(configs.map(({ kind, namespace, name }) => `${kind}/${namespace}/${name}`));
-    store.applyBatch(
-      'mesh',
-      configs,
-      store.keysOf('mesh').filter((key) => !keys.has(key)),
-    );
-  };
+  const apply = (yaml: string): void => putSource(store, 'mesh', services + yaml);
   apply('');
   const pilot = await startPilot({
     store,

@@ -6,7 +6,7 @@ import { FakeClock } from '../../test/support/fake-clock.ts';
 import { FollowingClient } from '../../test/support/following-client.ts';
 import { call } from '../../test/support/http.ts';
 import { waitFor } from '../../test/support/wait.ts';
-import { configsOfYaml } from '../../test/support/world.ts';
+import { configsOfYaml, putSource } from '../../test/support/world.ts';
 import { NodeSchema } from '../api/gen/envoy/config/core/v3/base_pb.js';
 import { HealthStatus } from '../api/gen/envoy/config/core/v3/health_check_pb.js';
 import { ClusterLoadAssignmentSchema } from '../api/gen/envoy/config/endpoint/v3/endpoint_pb.js';
@@ -59,17 +59,6 @@ afterEach(async () => {
   for (const client of clients.splice(0)) client.close();
   await Promise.all(pilots.splice(0).map((pilot) => pilot.close()));
 });
-
-/** Replaces what `source` holds. */
-function put(store: ConfigStore, source: string, yaml: string): void {
-  const configs = configsOfYaml(yaml, `${source}.yaml`);
-  const keys = new Set(configs.map(configKey));
-  store.applyBatch(
-    source,
-    configs,
-    store.keysOf(source).filter((key) => !keys.has(key)),
-  );
-}
 
 async function open(
   store: ConfigStore,
@@ -128,14 +117,14 @@ function timeoutOf(client: FollowingClient, host: string): bigint | undefined {
 
 /** Waits until an edit that was made now has arrived, and with it all that was made before. */
 async function marked(store: ConfigStore, client: FollowingClient, seconds: number): Promise<void> {
-  put(store, 'mark', virtualService('shop', `${seconds}s`));
+  putSource(store, 'mark', virtualService('shop', `${seconds}s`));
   await waitFor('the mark', () => timeoutOf(client, 'shop') === BigInt(seconds) || undefined);
 }
 
 describe('what a source of configuration does', () => {
   test('fault: events come twice, late and out of order: the end is what a fresh control plane would say', async () => {
     const store = new ConfigStore();
-    put(store, 'base', base);
+    putSource(store, 'base', base);
     const { pilot } = await open(store);
     const client = await follow(pilot);
     const versions = [
@@ -163,12 +152,12 @@ describe('what a source of configuration does', () => {
 
   test('fault: the whole watch is replayed (relist): nothing is sent', async () => {
     const store = new ConfigStore();
-    put(store, 'base', `${base}${virtualService('web', '1s')}`);
+    putSource(store, 'base', `${base}${virtualService('web', '1s')}`);
     const { pilot } = await open(store);
     const client = await follow(pilot);
     client.log.length = 0;
     for (let round = 0; round < 20; round++) {
-      put(store, 'base', `${base}${virtualService('web', '1s')}`);
+      putSource(store, 'base', `${base}${virtualService('web', '1s')}`);
     }
     await marked(store, client, 31);
     expect(client.log).toEqual(['RDS 9080']);
@@ -176,7 +165,7 @@ describe('what a source of configuration does', () => {
 
   test('fault: noise of leases, heartbeats and elections: nothing is sent', async () => {
     const store = new ConfigStore();
-    put(store, 'base', base);
+    putSource(store, 'base', base);
     const { pilot } = await open(store);
     const client = await follow(pilot);
     client.log.length = 0;
@@ -205,7 +194,7 @@ kind: Node
 metadata: {name: node-1, annotations: {heartbeat: "${round}"}}
 status: {conditions: [{type: Ready, status: "True", lastHeartbeatTime: "2026-01-01T00:00:${10 + round}Z"}]}
 `;
-    for (let round = 0; round < 40; round++) put(store, 'noise', noise(round));
+    for (let round = 0; round < 40; round++) putSource(store, 'noise', noise(round));
     expect(store.get('Endpoints', 'kube-system', 'leader')).toBeDefined();
     await marked(store, client, 32);
     expect(client.log).toEqual(['RDS 9080']);
@@ -213,32 +202,32 @@ status: {conditions: [{type: Ready, status: "True", lastHeartbeatTime: "2026-01-
 
   test('fault: endpoints flap 0 -> N -> 0: clusters and routes stay, the last state counts, pushes are merged', async () => {
     const store = new ConfigStore();
-    put(store, 'base', service('web') + service('shop', '10.96.0.2'));
+    putSource(store, 'base', service('web') + service('shop', '10.96.0.2'));
     const pods = (ready: boolean): string => pod('web', 1, ready) + pod('web', 2, ready);
-    put(store, 'pods', pods(true));
+    putSource(store, 'pods', pods(true));
     const { pilot } = await open(store);
     const client = await follow(pilot);
     client.log.length = 0;
     const flaps = 101;
     for (let flap = 1; flap <= flaps; flap++) {
-      put(store, 'pods', pods(flap % 2 === 0));
+      putSource(store, 'pods', pods(flap % 2 === 0));
       // oxlint-disable-next-line no-await-in-loop -- one state after the other
       await new Promise((resolve) => setImmediate(resolve));
     }
     await waitFor('no endpoints', () => addressesOf(client, 'web').length === 0 || undefined);
     await marked(store, client, 33);
     expect(addressesOf(client, 'web')).toEqual([]);
-    put(store, 'pods', pods(true));
+    putSource(store, 'pods', pods(true));
     await waitFor('both', () => addressesOf(client, 'web').length === 2 || undefined);
     // Nothing but endpoints has moved, and they not with every flap.
     expect(new Set(client.log)).toEqual(new Set([`EDS ${clusterOf('web')}`, 'RDS 9080']));
     expect(client.log.length).toBeLessThan(flaps / 2);
     // Pods that are gone altogether take what is known of their accounts along; they come back with endpoints in use.
     for (const pair of [1, 2, 3]) {
-      put(store, 'pods', '');
+      putSource(store, 'pods', '');
       // oxlint-disable-next-line no-await-in-loop -- one state after the other
       await waitFor(`none ${pair}`, () => addressesOf(client, 'web').length === 0 || undefined);
-      put(store, 'pods', pods(true));
+      putSource(store, 'pods', pods(true));
       // oxlint-disable-next-line no-await-in-loop -- see above
       await waitFor(`both ${pair}`, () => addressesOf(client, 'web').length === 2 || undefined);
     }
@@ -248,7 +237,7 @@ status: {conditions: [{type: Ready, status: "True", lastHeartbeatTime: "2026-01-
 
   test('fault: 10,000 objects go at once and are put back: the proxy follows, and nothing stays behind', async () => {
     const store = new ConfigStore();
-    put(store, 'base', base);
+    putSource(store, 'base', base);
     const many = configsOfYaml(
       Array.from(
         { length: 5000 },
@@ -275,7 +264,7 @@ status: {conditions: [{type: Ready, status: "True", lastHeartbeatTime: "2026-01-
 describe('what connections do', () => {
   test('fault: a proxy comes to a replica that does not know its pod: it is served, and again when the pod is known (58125)', async () => {
     const store = new ConfigStore();
-    put(store, 'base', service('web'));
+    putSource(store, 'base', service('web'));
     const { pilot, logs } = await open(store);
     const own = create(NodeSchema, {
       id: 'sidecar~10.1.0.1~web-1.default~default.svc.cluster.local',
@@ -283,13 +272,13 @@ describe('what connections do', () => {
     });
     const client = await follow(pilot, own);
     expect([...client.clusters]).toContain(clusterOf('web'));
-    put(store, 'pods', pod('web', 1));
+    putSource(store, 'pods', pod('web', 1));
     await waitFor('its own endpoint', () => addressesOf(client, 'web')[0]);
     const fresh = await follow(pilot, own);
     await waitFor('the same as one that comes now', () => stateOf(client).join() === stateOf(fresh).join());
     expect([...client.clusters].filter((name) => name.startsWith('inbound|'))).not.toEqual([]);
     // And the other way: the replica forgets the pod while the proxy is connected.
-    put(store, 'pods', '');
+    putSource(store, 'pods', '');
     await waitFor('no endpoint', () => addressesOf(client, 'web').length === 0 || undefined);
     expect(client.bare.error).toBeUndefined();
     expect(logs.filter((line) => /\t(?:warn|error)\t/.test(line))).toEqual([]);
@@ -297,7 +286,7 @@ describe('what connections do', () => {
 
   test('fault: a storm of reconnecting proxies: as many as may come do, the others come again, all get everything', async () => {
     const store = new ConfigStore();
-    put(store, 'base', base);
+    putSource(store, 'base', base);
     const { pilot, logs } = await open(store, { rate: 40 });
     const count = 160;
     let refusals = 0;
@@ -324,7 +313,7 @@ describe('what connections do', () => {
     // Hundreds of refusals are one line.
     expect(logs.filter((line) => line.includes('refused: more than 40'))).toHaveLength(1);
     expect((process.memoryUsage().heapUsed - heapBefore) / count).toBeLessThan(1024 * 1024);
-    put(store, 'route', virtualService('web', '5s'));
+    putSource(store, 'route', virtualService('web', '5s'));
     for (const client of storm) {
       // oxlint-disable-next-line no-await-in-loop -- all of them, in turn
       await waitFor('the edit', () => timeoutOf(client, 'web') === 5n || undefined);
@@ -333,7 +322,7 @@ describe('what connections do', () => {
 
   test('fault: ACKs come twice, and stale nonces in thousands: nothing is sent for them, and changes go on (double-ack)', async () => {
     const store = new ConfigStore();
-    put(store, 'base', base);
+    putSource(store, 'base', base);
     const { pilot } = await open(store);
     const client = new BareAdsClient(pilot.grpcPort);
     clients.push(client);
@@ -345,7 +334,7 @@ describe('what connections do', () => {
     const endpoints = await client.next();
     client.ack(endpoints, [clusterOf('web')]);
     client.ack(endpoints, [clusterOf('web')]);
-    put(store, 'rule', rule('web', 11));
+    putSource(store, 'rule', rule('web', 11));
     // Both come anew: the second ACK of the old response did not pass for one of the new.
     const changed = await client.next();
     expect(changed.typeUrl).toBe(typeUrls.cluster);
@@ -355,7 +344,7 @@ describe('what connections do', () => {
     expect(warmed.typeUrl).toBe(typeUrls.endpoint);
     client.ack(warmed, [clusterOf('web')]);
     for (let each = 0; each < 5000; each++) client.ack(endpoints, [clusterOf('web')]);
-    put(store, 'more', pod('web', 7));
+    putSource(store, 'more', pod('web', 7));
     const next = await client.next();
     expect(next.typeUrl).toBe(typeUrls.endpoint);
     client.ack(next, [clusterOf('web')]);
@@ -372,7 +361,7 @@ describe('what connections do', () => {
 
   test('fault: one that never reads and one that never answers delay nobody, and hold no more than one response of a type', async () => {
     const store = new ConfigStore();
-    put(store, 'base', base);
+    putSource(store, 'base', base);
     const { pilot } = await open(store);
     const quick = await follow(pilot);
     const deaf = await follow(pilot);
@@ -385,7 +374,7 @@ describe('what connections do', () => {
     await waitFor('its listeners', () => mute.listeners.size > 0 || undefined);
     const startMs = performance.now();
     for (let edit = 1; edit <= 20; edit++) {
-      put(store, 'route', virtualService('web', `${edit}s`));
+      putSource(store, 'route', virtualService('web', `${edit}s`));
       // oxlint-disable-next-line no-await-in-loop -- one edit after the other
       await waitFor('the edit', () => timeoutOf(quick, 'web') === BigInt(edit) || undefined, 5000, 2);
     }
@@ -411,7 +400,7 @@ describe('what the machine does', () => {
   test('fault: the wall clock is set back a year and forward ten: pushes, waits and the order of versions do not care', async () => {
     const clock = new JumpingClock();
     const store = new ConfigStore();
-    put(store, 'base', base);
+    putSource(store, 'base', base);
     const { pilot } = await open(store, { clock });
     const client = await follow(pilot);
     const counters: number[] = [];
@@ -420,11 +409,11 @@ describe('what the machine does', () => {
       clock.wallOffsetMs = offsetMs;
       // Out of silence: at once.
       clock.advance(200);
-      put(store, 'route', virtualService('web', `${10 + index}s`));
+      putSource(store, 'route', virtualService('web', `${10 + index}s`));
       // oxlint-disable-next-line no-await-in-loop -- one jump after the other
       await waitFor('the edit', () => timeoutOf(client, 'web') === BigInt(10 + index) || undefined);
       // What follows waits for 100 ms of silence, whatever the wall says.
-      put(store, 'route', virtualService('web', `${20 + index}s`));
+      putSource(store, 'route', virtualService('web', `${20 + index}s`));
       clock.wallOffsetMs = -offsetMs;
       // oxlint-disable-next-line no-await-in-loop -- see above
       await new Promise((resolve) => setImmediate(resolve));

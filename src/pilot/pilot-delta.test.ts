@@ -4,7 +4,7 @@ import { create } from '@bufbuild/protobuf';
 import { BareAdsClient } from '../../test/support/ads-client.ts';
 import { BareDeltaClient } from '../../test/support/delta-client.ts';
 import { waitFor } from '../../test/support/wait.ts';
-import { configsOfYaml } from '../../test/support/world.ts';
+import { putSource } from '../../test/support/world.ts';
 import { XdsInvariants } from '../../test/support/xds-invariants.ts';
 import { NodeSchema } from '../api/gen/envoy/config/core/v3/base_pb.js';
 import type { DeltaDiscoveryResponse } from '../api/gen/envoy/service/discovery/v3/discovery_pb.js';
@@ -53,13 +53,7 @@ async function setUp(
 
 /** The Services of a source, and no others. */
 function put(store: ConfigStore, source: string, names: readonly string[]): void {
-  const configs = configsOfYaml(names.map(service).join('---\n'), `${source}.yaml`);
-  const keys = new Set(configs.map(({ kind, namespace, name }) => `${kind}/${namespace}/${name}`));
-  store.applyBatch(
-    source,
-    configs,
-    store.keysOf(source).filter((key) => !keys.has(key)),
-  );
+  putSource(store, source, names.map(service).join('---\n'));
 }
 
 /** A client that acknowledges everything, and looks at what must hold on every stream. */

@@ -4,7 +4,7 @@ import { BareAdsClient } from '../../test/support/ads-client.ts';
 import { FollowingClient } from '../../test/support/following-client.ts';
 import { call } from '../../test/support/http.ts';
 import { waitFor } from '../../test/support/wait.ts';
-import { configsOfYaml } from '../../test/support/world.ts';
+import { putSource } from '../../test/support/world.ts';
 import { NodeSchema } from '../api/gen/envoy/config/core/v3/base_pb.js';
 import type { DiscoveryResponse } from '../api/gen/envoy/service/discovery/v3/discovery_pb.js';
 import { LoggerRegistry } from '../base/logger.ts';
@@ -73,15 +73,7 @@ interface Setup {
 async function setUp(yaml = services, part: Partial<PilotOptions> = {}): Promise<Setup> {
   const logs: string[] = [];
   const store = new ConfigStore();
-  const apply = (source: string, text: string): void => {
-    const configs = configsOfYaml(text, `${source}.yaml`);
-    const keys = new Set(configs.map(({ kind, namespace, name }) => `${kind}/${namespace}/${name}`));
-    store.applyBatch(
-      source,
-      configs,
-      store.keysOf(source).filter((key) => !keys.has(key)),
-    );
-  };
+  const apply = (source: string, text: string): void => putSource(store, source, text);
   apply('base', yaml);
   const pilot = await startPilot({
     store,

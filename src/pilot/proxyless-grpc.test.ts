@@ -17,7 +17,7 @@ import {
 } from '../../test/support/grpc-apps.ts';
 import { ReportClient } from '../../test/support/report-client.ts';
 import { waitFor } from '../../test/support/wait.ts';
-import { configsOfYaml } from '../../test/support/world.ts';
+import { putSource } from '../../test/support/world.ts';
 import {
   DeltaDiscoveryRequestSchema,
   DeltaDiscoveryResponseSchema,
@@ -77,15 +77,7 @@ interface Mesh {
 
 async function start(yaml: string, grpcPort = 0): Promise<Mesh> {
   const store = new ConfigStore();
-  const put = (text: string): void => {
-    const configs = configsOfYaml(text);
-    const keys = new Set(configs.map(({ kind, namespace, name }) => `${kind}/${namespace}/${name}`));
-    store.applyBatch(
-      'test',
-      configs,
-      store.keysOf('test').filter((key) => !keys.has(key)),
-    );
-  };
+  const put = (text: string): void => putSource(store, 'test', text);
   put(yaml);
   const pilot = await startPilot({
     store,

@@ -11,7 +11,8 @@ import { waitFor } from './wait.ts';
 export type EnvoyDialect = 'sotw' | 'delta' | 'sotw services' | 'delta services';
 
 export interface StockEnvoyOptions {
-  readonly dialect: EnvoyDialect;
+  /** Default: as the agent's bootstrap says. */
+  readonly dialect?: EnvoyDialect;
   /** Of the control plane, on 127.0.0.1. */
   readonly grpcPort: number;
   readonly adminPort: number;
@@ -82,7 +83,7 @@ export async function startStockEnvoy(options: StockEnvoyOptions): Promise<Stock
   const text = JSON.stringify({
     ...bootstrap,
     admin: { address: { socket_address: { address: '127.0.0.1', port_value: adminPort } } },
-    dynamic_resources: dynamicResources(options.dialect),
+    ...(options.dialect === undefined ? {} : { dynamic_resources: dynamicResources(options.dialect) }),
   });
   const envoy = new StockEnvoy(await startProxyProcess('envoy', text, adminPort));
   await waitFor(

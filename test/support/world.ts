@@ -5,6 +5,7 @@ import { configKey } from '../../src/config/config.ts';
 import type { MeshConfig } from '../../src/config/mesh-config.ts';
 import { defaultMeshConfig } from '../../src/config/mesh-config.ts';
 import { readText } from '../../src/config/reader.ts';
+import type { ConfigStore } from '../../src/config/store.ts';
 import type { ProxyNode } from '../../src/model/proxy-node.ts';
 import { PilotWorld } from '../../src/pilot/world/world.ts';
 import type { World } from '../../src/translate/world.ts';
@@ -34,6 +35,14 @@ export function configsOfYaml(text: string, file = 'in.yaml'): readonly Config[]
         .join('\n'),
     );
   return hidden === text ? configs : configs.map(withInternalAnnotations);
+}
+
+/** Replaces what `source` holds by the objects of a YAML text. Throws where something in it is wrong. */
+export function putSource(store: ConfigStore, source: string, yaml: string): void {
+  const configs = configsOfYaml(yaml, `${source}.yaml`);
+  const kept = new Set(configs.map(configKey));
+  const gone = store.keysOf(source).filter((key) => !kept.has(key));
+  store.applyBatch(source, configs, gone);
 }
 
 const internalPrefix = 'internal.istio.io/';

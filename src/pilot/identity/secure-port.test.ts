@@ -18,11 +18,10 @@ import { createAuthority } from '../../../test/support/certificates.ts';
 import { call } from '../../../test/support/http.ts';
 import { needs } from '../../../test/support/tools.ts';
 import { waitFor } from '../../../test/support/wait.ts';
-import { configsOfYaml } from '../../../test/support/world.ts';
+import { putSource } from '../../../test/support/world.ts';
 import { SecretSchema } from '../../api/gen/envoy/extensions/transport_sockets/tls/v3/secret_pb.js';
 import type { DiscoveryResponse } from '../../api/gen/envoy/service/discovery/v3/discovery_pb.js';
 import { LoggerRegistry } from '../../base/logger.ts';
-import { configKey } from '../../config/config.ts';
 import { ConfigStore } from '../../config/store.ts';
 import { typeUrls } from '../../xds/types.ts';
 import type { PilotOptions } from '../pilot.ts';
@@ -76,15 +75,7 @@ describe.skipIf(absent)('the port through TLS', () => {
     writeServer(mesh.issue(serverName));
     const logs: string[] = [];
     const store = new ConfigStore();
-    const apply = (text: string): void => {
-      const upserts = configsOfYaml(text);
-      const kept = new Set(upserts.map(configKey));
-      store.applyBatch(
-        'test',
-        upserts,
-        store.keysOf('test').filter((key) => !kept.has(key)),
-      );
-    };
+    const apply = (text: string): void => putSource(store, 'test', text);
     apply(yaml);
     const pilot = await startPilot({
       store,
