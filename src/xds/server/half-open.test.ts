@@ -1,8 +1,7 @@
 // Peers that are gone without having said so, and a server that stands still for a while.
-import type { Server, Socket } from 'node:net';
-import { connect, createServer } from 'node:net';
 import { afterEach, expect, test } from 'vitest';
 import { BareAdsClient } from '../../../test/support/ads-client.ts';
+import { Network } from '../../../test/support/network.ts';
 import { waitFor } from '../../../test/support/wait.ts';
 import { systemClock } from '../../base/clock.ts';
 import { silentLogger } from '../../base/logger.ts';
@@ -20,43 +19,6 @@ afterEach(async () => {
   for (const network of networks.splice(0)) network.close();
   await Promise.all(servers.splice(0).map((server) => server.close()));
 });
-
-/** A way to a port that may be cut so that neither side is told: no FIN, no RST, bytes vanish. */
-class Network {
-  port = 0;
-  readonly #server: Server;
-  readonly #sockets: Socket[] = [];
-
-  constructor(target: number) {
-    this.#server = createServer((near) => {
-      const far = connect(target, '127.0.0.1');
-      this.#sockets.push(near, far);
-      near.pipe(far);
-      far.pipe(near);
-      for (const socket of [near, far]) socket.on('error', () => {});
-    });
-  }
-
-  async listen(): Promise<this> {
-    await new Promise<void>((resolve) => this.#server.listen(0, '127.0.0.1', resolve));
-    const address = this.#server.address();
-    this.port = typeof address === 'object' && address !== null ? address.port : 0;
-    return this;
-  }
-
-  cut(): void {
-    for (const socket of this.#sockets) {
-      socket.unpipe();
-      // What arrives is taken and lost, as on a wire that leads nowhere.
-      socket.on('data', () => {});
-    }
-  }
-
-  close(): void {
-    for (const socket of this.#sockets) socket.destroy();
-    this.#server.close();
-  }
-}
 
 interface Served {
   readonly port: number;
