@@ -27,3 +27,10 @@ test('parseDurationMs: keeps fractions', () => {
   expect(parseDurationMs('1us')).toBe(0.001);
   expect(parseDurationMs('soon')).toBeUndefined();
 });
+
+test('parseDurationNs: digits without end take no time (traps 11)', () => {
+  const beginMs = performance.now();
+  for (const text of ['1'.repeat(1_000_000), `${'1'.repeat(199)}`, `${'1.'.repeat(100_000)}s`])
+    expect(parseDurationNs(text)).toBeUndefined();
+  expect(performance.now() - beginMs).toBeLessThan(1000);
+});

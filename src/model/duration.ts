@@ -10,16 +10,20 @@ const unitNanoseconds: Readonly<Record<string, number>> = {
   h: 3600e9,
 };
 
+/** Each unit once with twenty digits is shorter. Proxies write durations, too: matching takes long for endless ones. */
+const lengthMax = 200;
+
 /**
  * Nanoseconds of `1h30m`, `1.5s`, `100ms`, `-2s` or `0`; undefined for anything else. Exact up to 104 days,
  * to the nearest representable value above. Source: Go `time.ParseDuration`.
  */
 export function parseDurationNs(text: string): number | undefined {
+  if (text.length > lengthMax) return undefined;
   const negative = text.startsWith('-');
   const rest = /^[+-]/.test(text) ? text.slice(1) : text;
   if (rest === '0') return 0;
   // One part after the other, nothing between them.
-  const parts = rest.match(/(?:\d+\.?\d*|\.\d+)(?:ns|us|µs|ms|s|m|h)/g);
+  const parts = rest.match(/(?:\d+(?:\.\d*)?|\.\d+)(?:ns|us|µs|ms|s|m|h)/g);
   if (parts === null || parts.join('') !== rest) return undefined;
   let total = 0;
   for (const part of parts) {
