@@ -1,7 +1,9 @@
-import { mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
+import { FakeClock } from '../../test/support/fake-clock.ts';
+import { waitFor } from '../../test/support/wait.ts';
 import { systemClock } from '../base/clock.ts';
 import { formatDiagnostic } from './config.ts';
 import type { MeshConfig } from './mesh-config.ts';
@@ -267,4 +269,42 @@ test('MeshConfigSource: follows a file, and keeps the last good settings', async
   expect(source.current().accessLogFile).toBe('three');
   expect(store.diagnostics()).toEqual([]);
   expect(seen.map(({ accessLogFile }) => accessLogFile)).toEqual(['two', 'three']);
+});
+
+test('fault: the mesh config file is deleted, broken and half written while running: the last good settings stay', async () => {
+  const file = join(directory, 'mesh.yaml');
+  writeFileSync(file, 'accessLogFile: one\n');
+  const store = new ConfigStore();
+  const clock = new FakeClock();
+  const seen: string[] = [];
+  source = new MeshConfigSource({
+    store,
+    clock,
+    file,
+    onChange: (mesh) => void seen.push(mesh.accessLogFile),
+  });
+  expect(source.start().accessLogFile).toBe('one');
+  const said = (): string => store.diagnostics().map(formatDiagnostic).join();
+  /** Until the complaints and the settings are these; the clock goes on meanwhile. */
+  const until = (complaint: RegExp, setting: string): Promise<unknown> =>
+    waitFor(`${complaint} and ${setting}`, () => {
+      clock.advance(60);
+      return (complaint.test(said()) && source?.current().accessLogFile === setting) || undefined;
+    });
+  rmSync(file);
+  await until(/mesh\.yaml:1:1: cannot be read \(ENOENT/, 'one');
+  writeFileSync(file, 'accessLogFile: two\n');
+  await until(/^$/, 'two');
+  // A disk that is full leaves an empty file, or the beginning of one.
+  writeFileSync(file, '');
+  writeFileSync(file, 'accessLogFile: three\ntrustDomain: "here');
+  await until(/mesh\.yaml:\d+:\d+: not YAML/, 'two');
+  writeFileSync(file, 'accessLogFile: three\nnoSuchField: 1\n');
+  await until(/noSuchField/, 'two');
+  rmSync(directory, { recursive: true });
+  await until(/cannot be read/, 'two');
+  mkdirSync(directory);
+  writeFileSync(file, 'accessLogFile: four\n');
+  await until(/^$/, 'four');
+  expect(seen).toEqual(['two', 'four']);
 });
