@@ -3,7 +3,7 @@ import { gatewayPod } from '../../test/support/translated.ts';
 import { configsOfYaml, proxyNode, worldOf } from '../../test/support/world.ts';
 import { ConfigStore } from '../config/store.ts';
 import { proxyScope } from '../translate/scope.ts';
-import { LeftOutServers, leftOutServers } from './left-out-servers.ts';
+import { LeftOutServers, countByGateway, leftOutServers } from './left-out-servers.ts';
 
 const gateway = (name: string, protocol: string): string => `
 apiVersion: networking.istio.io/v1
@@ -36,4 +36,12 @@ test('LeftOutServers: what conflicts is told once with its place, and again when
     servers.news(store, world, proxies);
   expect([conflict, conflict, fine, conflict].map(news)).toEqual([[line], [], [], [line]]);
   expect(leftOutServers(conflict.world, [])).toEqual([]);
+});
+
+test('countByGateway: the labels of pilot_total_rejected_configs', () => {
+  const { world, proxies } = state('HTTP', 'TCP', 'TCP');
+  expect(countByGateway(leftOutServers(world, proxies))).toEqual([
+    { labels: { type: 'gateway', name: 'default/gw-1' }, value: 1 },
+    { labels: { type: 'gateway', name: 'default/gw-2' }, value: 1 },
+  ]);
 });

@@ -3,6 +3,7 @@ import type { ConfigStore } from '../config/store.ts';
 import type { DroppedServer } from '../translate/gateway/servers.ts';
 import { mergedGateways } from '../translate/gateway/servers.ts';
 import type { World } from '../translate/world.ts';
+import type { Sample } from './metrics/metrics.ts';
 import type { ConnectedProxy } from './push-status.ts';
 import { unlessFailed } from './push-status.ts';
 import { formatOrigin } from './source-position.ts';
@@ -18,6 +19,16 @@ export function leftOutServers(world: World, proxies: Iterable<ConnectedProxy>):
       found.set(JSON.stringify(server), server);
   }
   return [...found.values()];
+}
+
+/** How many of which Gateway, with Istio's labels. */
+export function countByGateway(servers: readonly DroppedServer[]): readonly Sample[] {
+  const counts = new Map<string, number>();
+  for (const { origin } of servers) {
+    const name = `${origin.namespace}/${origin.name}`;
+    counts.set(name, (counts.get(name) ?? 0) + 1);
+  }
+  return [...counts].map(([name, value]) => ({ labels: { type: 'gateway', name }, value }));
 }
 
 /** Remembers what has been told, and forgets what is served again. */

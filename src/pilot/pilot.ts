@@ -28,7 +28,7 @@ import { SecurePort } from './identity/secure-port.ts';
 import type { IssuedTokens } from './identity/token-authenticator.ts';
 import { PushLog } from './distribution/push-log.ts';
 import { RevisionLedger } from './distribution/revisions.ts';
-import { LeftOutServers, leftOutServers } from './left-out-servers.ts';
+import { LeftOutServers, countByGateway, leftOutServers } from './left-out-servers.ts';
 import { meshCounts } from './metrics/mesh-gauges.ts';
 import { oncePerState } from './metrics/once-per-state.ts';
 import { PilotMetrics } from './metrics/pilot-metrics.ts';
@@ -183,9 +183,8 @@ export class PilotServer implements Pilot {
       queue: () => this.#queue.size,
       mesh: oncePerState(state, () => meshCounts(options.store, this.world, this.connectedProxies())),
       uptimeSeconds: () => (this.clock.monotonicMs() - this.#startedMs) / 1000,
-      leftOutServers: oncePerState(
-        state,
-        () => leftOutServers(this.world, this.connectedProxies('router')).length,
+      leftOutServers: oncePerState(state, () =>
+        countByGateway(leftOutServers(this.world, this.connectedProxies('router'))),
       ),
     });
     this.world = new PilotWorld(this.graph, options.meshConfig ?? defaultMeshConfig, options.features, {
@@ -317,6 +316,7 @@ export class PilotServer implements Pilot {
       authenticate: this.gate.authenticate,
       serves: (typeUrl) => this.resources.serves(typeUrl) || debugTypes.includes(typeUrl),
       streamsPerSecond: rate,
+      received: (bytes) => this.metrics.received(bytes),
       ...(this.options.connectionAgeMsMax === undefined
         ? {}
         : { connectionAgeMsMax: this.options.connectionAgeMsMax }),

@@ -34,3 +34,13 @@ test('Metrics: label values of peers are escaped, and their number is bounded (t
   expect(metrics.render().split('\n').length).toBeLessThan(1010);
   expect(clients.get({ version: 'other' })).toBeGreaterThan(3000);
 });
+
+test('Metrics: a gauge that is asked for may have labels; what is gone is not shown any more', () => {
+  const metrics = new Metrics();
+  let samples = [{ labels: { name: 'a' }, value: 2 }];
+  metrics.gauge('rejected', 'Rejected.', () => samples);
+  expect(metrics.render()).toContain('rejected{name="a"} 2\n');
+  samples = [{ labels: { name: 'b' }, value: 1 }];
+  expect(metrics.render()).toContain('rejected{name="b"} 1\n');
+  expect(metrics.render()).not.toContain('name="a"');
+});

@@ -2,6 +2,12 @@
 
 type Labels = Readonly<Record<string, string>>;
 
+/** One value of a metric that is asked for when rendered. */
+export interface Sample {
+  readonly labels: Labels;
+  readonly value: number;
+}
+
 interface Metric {
   readonly name: string;
   render(lines: string[]): void;
@@ -21,7 +27,7 @@ export class Metrics {
   }
 
   /** What goes up and down; with `read` it is asked for when rendered. */
-  gauge(name: string, help: string, read?: () => number): Series {
+  gauge(name: string, help: string, read?: () => number | readonly Sample[]): Series {
     return this.#add(new Series(name, help, 'gauge', read));
   }
 
@@ -47,10 +53,15 @@ export class Series implements Metric {
   readonly name: string;
   readonly #help: string;
   readonly #type: 'counter' | 'gauge';
-  readonly #read: (() => number) | undefined;
+  readonly #read: (() => number | readonly Sample[]) | undefined;
   readonly #values = new Map<string, number>();
 
-  constructor(name: string, help: string, type: 'counter' | 'gauge', read?: () => number) {
+  constructor(
+    name: string,
+    help: string,
+    type: 'counter' | 'gauge',
+    read?: () => number | readonly Sample[],
+  ) {
     this.name = name;
     this.#help = help;
     this.#type = type;
@@ -72,7 +83,12 @@ export class Series implements Metric {
 
   render(lines: string[]): void {
     lines.push(`# HELP ${this.name} ${this.#help}`, `# TYPE ${this.name} ${this.#type}`);
-    if (this.#read !== undefined) lines.push(`${this.name} ${this.#read()}`);
+    const read = this.#read?.();
+    if (typeof read === 'number') lines.push(`${this.name} ${read}`);
+    else if (read !== undefined) {
+      this.#values.clear();
+      for (const { labels, value } of read) this.set(value, labels);
+    }
     for (const [labels, value] of this.#values) lines.push(`${this.name}${braced(labels)} ${value}`);
   }
 }

@@ -23,6 +23,7 @@ const istioMetrics: readonly {
 }[] = [
   { name: 'pilot_services', type: 'gauge' },
   { name: 'pilot_xds', type: 'gauge', labels: ['version'] },
+  { name: 'pilot_xds_recv_max', type: 'gauge' },
   { name: 'pilot_xds_pushes', type: 'counter', labels: ['type'] },
   {
     name: 'pilot_debounce_time',
@@ -171,6 +172,7 @@ describe('PilotMetrics', () => {
   test('values: what one change counts, and what a refusal does (B4.11)', async () => {
     const { client, apply, sample } = await setUp();
     expect(await sample('pilot_xds{version="1.32.0"}')).toBe(1);
+    expect(await sample('pilot_xds_recv_max')).toBeGreaterThan(0);
     const before = await sample('pilot_xds_pushes{type="rds"}');
     apply('vs', virtualService('timeout: 3s'));
     await waitFor(

@@ -1,7 +1,7 @@
 // What the control plane counts; names and meanings are istiod's.
 import { fairleadVersion } from '../../base/version.ts';
 import { meshGauges } from './mesh-gauges.ts';
-import type { Histogram, Series } from './metrics.ts';
+import type { Histogram, Sample, Series } from './metrics.ts';
 import { Metrics } from './metrics.ts';
 
 const pushSeconds = [0.01, 0.1, 0.5, 1, 3, 5, 10, 20, 30];
@@ -16,12 +16,13 @@ export interface Gauges {
   readonly mesh: () => Readonly<Record<string, number>>;
   readonly uptimeSeconds: () => number;
   /** Servers of Gateways that some connected gateway leaves out. */
-  readonly leftOutServers: () => number;
+  readonly leftOutServers: () => readonly Sample[];
 }
 
 export class PilotMetrics {
   readonly #metrics = new Metrics();
   readonly clients: Series;
+  readonly requestBytesMax: Series;
   readonly pushes: Series;
   readonly pushTime: Histogram;
   readonly queueTime: Histogram;
@@ -53,10 +54,12 @@ export class PilotMetrics {
     m.gauge('pilot_info', 'Always 1: the version stands in its label.').set(1, { version: fairleadVersion });
     m.gauge(
       'pilot_total_rejected_configs',
-      'Servers of Gateways that connected gateways leave out, for others stand in their place.',
+      'Servers of Gateways that connected gateways leave out, for others stand in their place, by Gateway.',
       gauges.leftOutServers,
     );
     this.clients = m.gauge('pilot_xds', 'Connected proxies, by Istio version.');
+    this.requestBytesMax = m.gauge('pilot_xds_recv_max', 'Bytes of the largest request so far.');
+    this.requestBytesMax.set(0);
     this.pushes = m.counter('pilot_xds_pushes', 'Responses sent, by type.');
     this.pushTime = m.histogram(
       'pilot_xds_push_time',
@@ -114,6 +117,11 @@ export class PilotMetrics {
         m.gauge(`pilot_xds_${type}_reject`, `${type.toUpperCase()} responses refused, by node and error.`),
       ]),
     );
+  }
+
+  /** A request came, of that many bytes. */
+  received(bytes: number): void {
+    if (bytes > this.requestBytesMax.get()) this.requestBytesMax.set(bytes);
   }
 
   /** `type` is a short name (`CDS`); `code` a gRPC status code. */

@@ -56,6 +56,8 @@ export interface XdsServerOptions {
   readonly streamsPerSecond: number;
   /** Unique within the process. Default: a random UUID. */
   readonly newId?: () => string;
+  /** Told of each discovery request: its bytes. */
+  readonly received?: (bytes: number) => void;
   /** Asked who speaks before anything of a call is read. Default: nobody is asked. */
   readonly authenticate?: Authenticate;
 }
@@ -115,6 +117,7 @@ export class XdsServer {
       serves,
       connect,
       newId,
+      received: options.received,
       nextNumber: () => ++this.#streamNumber,
       opened: (stream) => void this.#streams.add(stream),
       closed: (stream) => void this.#streams.delete(stream),

@@ -76,6 +76,8 @@ export interface StreamOptions {
   readonly connect: (stream: XdsStream, node: Node) => XdsStreamHandler;
   readonly newId?: (() => string) | undefined;
   readonly nextNumber: () => number;
+  /** Told of each message: its bytes. */
+  readonly received?: ((bytes: number) => void) | undefined;
   readonly opened: (stream: Stream) => void;
   readonly closed: (stream: Stream) => void;
 }
@@ -130,6 +132,7 @@ export class Stream implements XdsStream {
     this.#silence.cancel();
     this.#budget.run(() => {
       this.#guard(() => {
+        this.#options.received?.(bytes.length);
         const message = this.#dialect.decode(bytes);
         const typeUrl = this.#typeOf(message);
         if (this.#handler === undefined) this.#connect(message);
