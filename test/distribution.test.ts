@@ -329,6 +329,8 @@ test('proxy-status: both dialects, SYNCED, STALE, ERROR, NOT SENT and IGNORED; w
     expect(error).toMatch(/^ {2}refused {2}nack-0.default {2}RDS 9080: played: 9080 is refused$/m);
     const delta = await fairlead(['wait', 'vs', 'ratings', '--proxy', 'delta-0.default']);
     expect(delta.out).toMatch(/present on 1 out of 1 configurations across 1 sidecars\n$/);
+    // Beside the table, on standard error: what was refused.
+    expect((await fairlead(['ps'])).error).toMatch(/^refused: RDS 9080 \(from .*: played: 9080 is refused$/m);
     // After the change nothing of it is left as STALE.
     expect((await fairlead(['ps', '-v', '1'])).out).toMatch(/^delta-0\.(?!.*STALE)(.*SYNCED){4}/m);
   } finally {

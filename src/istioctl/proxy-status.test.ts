@@ -52,7 +52,8 @@ const syncz = [
 
 const refusal = {
   type: 'CDS',
-  resources: [{ name: 'outbound|80||web', from: ['Service default/web at a.yaml:3:1'] }],
+  name: 'outbound|80||web',
+  from: ['Service default/web at a.yaml:3:1'],
   message: 'no HTTP/2',
 };
 const rejectz = [

@@ -6,7 +6,8 @@ import type { ControlPlane } from './control-plane.ts';
 interface RefusalJson {
   readonly proxy?: string;
   readonly type?: string;
-  readonly resources?: readonly { readonly name?: string; readonly from?: readonly string[] }[];
+  readonly name?: string;
+  readonly from?: readonly string[];
   readonly message?: string;
 }
 
@@ -18,6 +19,9 @@ interface ClientsJson {
   }[];
 }
 
+/** A file that nobody's proxy takes may be in a thousand clusters. */
+const notesMax = 50;
+
 /** One line for each refusal and each thing that waits; the same of several proxies once, with their number. */
 export async function refusalNotes(controlPlane: ControlPlane): Promise<readonly string[]> {
   const [refusals, clients] = await Promise.all([
@@ -27,16 +31,19 @@ export async function refusalNotes(controlPlane: ControlPlane): Promise<readonly
   const notes = new Map<string, number>();
   const add = (note: string): void => void notes.set(note, (notes.get(note) ?? 0) + 1);
   for (const refusal of Array.isArray(refusals) ? (refusals as RefusalJson[]) : []) {
-    for (const { name = '', from = [] } of refusal.resources ?? []) {
-      const origin = from.length === 0 ? '' : ` (from ${from.join(', ')})`;
-      add(`refused: ${refusal.type ?? ''} ${name}${origin}: ${refusal.message ?? ''}`);
-    }
+    const { type = '', name = '', from = [], message = '' } = refusal;
+    const origin = from.length === 0 ? '' : ` (from ${from.join(', ')})`;
+    add(`refused: ${type} ${name}${origin}: ${message}`);
   }
   for (const { held = [] } of (clients as ClientsJson | undefined)?.clients ?? []) {
     for (const { name = '', clusters = [] } of held)
       add(`held back: ${name}, until the proxy has ${clusters.join(', ')}`);
   }
-  return [...notes].map(([note, count]) => (count === 1 ? note : `${note} [${count} proxies]`));
+  const lines = [...notes].map(([note, count]) => (count === 1 ? note : `${note} [${count} proxies]`));
+  const left = lines.length - notesMax;
+  return left <= 0
+    ? lines
+    : [...lines.slice(0, notesMax), `and ${left} more: see /debug/rejectz and /debug/adsz`];
 }
 
 /** Other control planes do not have these pages: then there is nothing to tell. */

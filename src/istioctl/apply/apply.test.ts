@@ -93,6 +93,15 @@ describe('applyManifests', () => {
     expect(got('destinationrule-api-2.yaml')).toBe(rule('api', 'api'));
   });
 
+  test('a new file with a Secret is for its owner alone', async () => {
+    const secret = 'apiVersion: v1\nkind: Secret\nmetadata: {name: a}\nstringData: {key: x}\n';
+    await apply([rule('a', 'a'), secret].join('---\n'));
+    const shared = files().filter((file) => (statSync(join(folder, 'mesh', file)).mode & 0o077) !== 0);
+    // What others may read follows from the umask; the Secret is not among it.
+    expect(files()).toEqual(['destinationrule-a.yaml', 'secret-a.yaml']);
+    expect(shared).not.toContain('secret-a.yaml');
+  });
+
   test('in place: the document alone, with the comments around it, the marker, and the file’s line ends', async () => {
     const before = `# Of the shop.\n${rule('a', 'a')}# Below a.\n---\n# Of b.\n${rule('b', 'b')}# Last.\n`;
     put('all.yaml', before);

@@ -65,7 +65,10 @@ export async function applyManifests(manifests: readonly Manifest[], options: Ap
     return { title, word: 'configured', file: place.file };
   });
   checkEdits(tree, manifests);
-  writeFiles(tree.edits, options.uniqueName, options.disk);
+  const secretFiles = outcomes.flatMap(({ file }, index) =>
+    file !== undefined && manifests[index]?.config.kind === 'Secret' ? [file] : [],
+  );
+  writeFiles(tree.edits, options.uniqueName, options.disk, new Set(secretFiles));
   for (const { title, word } of outcomes) options.write(`${title} ${word}`);
   const files = new Set(outcomes.flatMap(({ file }) => file ?? []));
   for (const file of files) options.tell(`written: ${shown(file, options)}`);
@@ -157,16 +160,20 @@ async function untilArrived(expected: readonly Expected[], options: ApplyOptions
   const startMs = clock.monotonicMs();
   const endMs = startMs + timeoutMs;
   const failures: string[] = [];
+  // Objects of one revision fail with the same details: these are told once, after all titles.
+  const details = new Set<string>();
   const told = new Set<string>();
   for (const each of expected) {
     const restMs = Math.max(0, endMs - clock.monotonicMs());
     // oxlint-disable-next-line no-await-in-loop -- they arrive together: the first that is waited for is the longest
     const lines = await arrivalOf(each, restMs, options);
-    failures.push(...lines.failures);
+    const [failure, ...rest] = lines.failures;
+    if (failure !== undefined) failures.push(failure);
+    if (rest.length > 0) details.add(rest.join('\n'));
     if (lines.said !== undefined) told.add(lines.said);
   }
   for (const line of told) tell(line);
-  if (failures.length > 0) throw new UserError(failures.join('\n'));
+  if (failures.length > 0) throw new UserError([...failures, ...details].join('\n'));
   tell(`all affected proxies have it, after ${Math.round(clock.monotonicMs() - startMs)} ms`);
 }
 

@@ -36,13 +36,14 @@ export const realDisk: Disk = {
 };
 
 /**
- * Writes files, or removes those whose text is undefined. Where one cannot be written, none is changed. Throws a
+ * Writes files, or removes those whose text is undefined; a new one of `secretFiles` is for its owner alone. Where one cannot be written, none is changed. Throws a
  * UserError that names the file and the reason.
  */
 export function writeFiles(
   edits: ReadonlyMap<string, string | undefined>,
   uniqueName: string,
   disk: Disk = realDisk,
+  secretFiles: ReadonlySet<string> = new Set(),
 ): void {
   const written: { readonly from: string; readonly to: string; readonly shown: string }[] = [];
   const done: string[] = [];
@@ -51,7 +52,7 @@ export function writeFiles(
     for (const [file, text] of edits) {
       current = file;
       if (text === undefined) continue;
-      const { to, mode } = targetOf(file);
+      const { to, mode } = targetOf(file, secretFiles.has(file) ? 0o600 : 0o644);
       // Hidden: the control plane looks at none of these.
       const from = join(dirname(to), `.${basename(to)}.${uniqueName}.tmp`);
       written.push({ from, to, shown: file });
@@ -76,12 +77,12 @@ export function writeFiles(
 }
 
 /** A symlink stays one: what it leads to is replaced. */
-function targetOf(file: string): { readonly to: string; readonly mode: number } {
+function targetOf(file: string, modeOfNew: number): { readonly to: string; readonly mode: number } {
   try {
     const to = realpathSync(file);
     return { to, mode: statSync(to).mode & 0o777 };
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return { to: file, mode: 0o644 };
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return { to: file, mode: modeOfNew };
     throw error;
   }
 }
