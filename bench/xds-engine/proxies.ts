@@ -1,13 +1,9 @@
 // Proxies without sockets: each holds the snapshots of its four types, as a connection does.
 import type { Graph, Hold } from '../../src/collections/index.ts';
 import type { ProxyNode } from '../../src/model/proxy-node.ts';
-import type {
-  NameSet,
-  Resources,
-  SeenResources,
-  Snapshot,
-  SnapshotKey,
-} from '../../src/pilot/resources/resources.ts';
+import type { NameSet } from '../../src/pilot/resources/name-sets.ts';
+import type { Resources, SeenResources, SnapshotKey } from '../../src/pilot/resources/resources.ts';
+import type { Snapshot } from '../../src/pilot/resources/snapshot.ts';
 import { changedNames } from '../../src/pilot/resources/snapshot.ts';
 
 const prefix = 'type.googleapis.com/envoy.config.';

@@ -18,7 +18,9 @@ import type { PushLog } from './distribution/push-log.ts';
 import type { RevisionLedger } from './distribution/revisions.ts';
 import type { PilotMetrics } from './metrics/pilot-metrics.ts';
 import type { PushRequest } from './push/push-request.ts';
-import type { NameSet, Resources, SeenResources, Snapshot, SnapshotKey } from './resources/resources.ts';
+import type { NameSet } from './resources/name-sets.ts';
+import type { Resources, SeenResources, SnapshotKey } from './resources/resources.ts';
+import type { Snapshot } from './resources/snapshot.ts';
 
 export interface ConnectionOptions {
   readonly stream: XdsStream;

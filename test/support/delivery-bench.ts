@@ -6,7 +6,7 @@ import { receive, sent } from '../../src/xds/server/subscription.ts';
 import { isWildcardType, typeUrls, warmedBy } from '../../src/xds/types.ts';
 import { Delivery } from '../../src/pilot/delivery/delivery.ts';
 import type { Flight } from '../../src/pilot/delivery/track.ts';
-import type { Encoded, Snapshot } from '../../src/pilot/resources/resources.ts';
+import type { Encoded, Snapshot } from '../../src/pilot/resources/snapshot.ts';
 import { FakeClock } from './fake-clock.ts';
 import { XdsInvariants } from './xds-invariants.ts';
 

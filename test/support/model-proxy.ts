@@ -1,7 +1,7 @@
 // A proxy as Envoy is one, over any number of streams to a world of the test: it takes responses in the order in
 // which they come, asks for what they name, refuses what is bad, and comes back with what it holds.
 import { expect } from 'vitest';
-import type { Encoded } from '../../src/pilot/resources/resources.ts';
+import type { Encoded } from '../../src/pilot/resources/snapshot.ts';
 import type { BenchWorld, SentResponse, Type } from './delivery-bench.ts';
 import { DeliveryBench } from './delivery-bench.ts';
 import type { FakeClock } from './fake-clock.ts';

@@ -4,7 +4,7 @@ import { messageToJson } from '../../api/any.ts';
 import { typeUrls } from '../../xds/types.ts';
 import type { PilotServer } from '../pilot.ts';
 import type { ProxyConnection } from '../proxy-connection.ts';
-import type { Encoded } from '../resources/resources.ts';
+import type { Encoded } from '../resources/snapshot.ts';
 import { withoutKeys } from './redact.ts';
 
 /**

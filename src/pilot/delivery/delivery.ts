@@ -23,7 +23,7 @@ import {
   skipSettledIsolation,
 } from './track.ts';
 import { MakeBeforeBreak } from './make-before-break.ts';
-import type { Encoded, Snapshot } from '../resources/resources.ts';
+import type { Encoded, Snapshot } from '../resources/snapshot.ts';
 import type { ResponsePlan } from './response-plan.ts';
 import { isFullSet, planResponse } from './response-plan.ts';
 import { heldBefore, isUnknown } from './resumed.ts';

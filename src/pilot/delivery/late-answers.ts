@@ -4,16 +4,9 @@
 // of an older response than the last may still be to come, until the last one is answered.
 import { namesIn } from './blame.ts';
 import type { Refusal, RejectedResources } from './refusal.ts';
-import type { Flight, Track } from './track.ts';
+import type { Assumed, Track } from './track.ts';
 import { addDue } from './track.ts';
-import type { Snapshot } from '../resources/resources.ts';
-
-/** A response that nobody answered in time, and what the proxy had before it. */
-export interface Assumed {
-  readonly flight: Flight;
-  readonly inUse: Snapshot;
-  readonly accepted: boolean;
-}
+import type { Snapshot } from '../resources/snapshot.ts';
 
 /** Of one type: that many times `answerMs` is more than an Envoy stands still that anybody waits for. */
 const assumedMax = 4;

@@ -3,7 +3,7 @@ import { typeUrls } from '../../xds/types.ts';
 import type { Subscription } from '../../xds/server/subscription.ts';
 import type { Track } from './track.ts';
 import { addDue, isRefused } from './track.ts';
-import type { Encoded, Snapshot } from '../resources/resources.ts';
+import type { Encoded, Snapshot } from '../resources/snapshot.ts';
 import { isUnknown } from './resumed.ts';
 import { isSameContent } from '../resources/snapshot-changes.ts';
 

@@ -2,7 +2,7 @@
 import { namesIn } from './blame.ts';
 import type { Track } from './track.ts';
 import { addDue, isolated } from './track.ts';
-import type { Encoded } from '../resources/resources.ts';
+import type { Encoded } from '../resources/snapshot.ts';
 import { unknownContent } from './resumed.ts';
 
 export interface RejectedResources {

@@ -5,7 +5,7 @@ import type { Subscription } from '../../xds/server/subscription.ts';
 import { isWildcardType, typeUrls } from '../../xds/types.ts';
 import type { Track } from './track.ts';
 import { isDue, isRefused } from './track.ts';
-import type { Encoded, Snapshot } from '../resources/resources.ts';
+import type { Encoded, Snapshot } from '../resources/snapshot.ts';
 import { isUnknown } from './resumed.ts';
 import { changesBetween } from '../resources/snapshot-changes.ts';
 

@@ -1,6 +1,6 @@
 // What a client holds from an earlier stream, told by versions alone (delta's initial_resource_versions).
 import { emptySnapshot } from './track.ts';
-import type { Encoded, Snapshot } from '../resources/resources.ts';
+import type { Encoded, Snapshot } from '../resources/snapshot.ts';
 
 const unknown = new WeakSet<Encoded>();
 const noBytes = new Uint8Array();

@@ -1,7 +1,6 @@
 // How far one subscription of a proxy is: what it has, what is on its way, what it refused, what waits.
 import { isSameContent } from '../resources/snapshot-changes.ts';
-import type { Assumed } from './late-answers.ts';
-import type { Encoded, Snapshot } from '../resources/resources.ts';
+import type { Encoded, Snapshot } from '../resources/snapshot.ts';
 
 /** A response that is not answered yet. */
 export interface Flight {
@@ -16,6 +15,13 @@ export interface Flight {
   /** The names of the subscription when it was sent: `after` holds no others. Undefined: it was to all. */
   readonly asked: ReadonlySet<string> | undefined;
   readonly atMs: number;
+}
+
+/** A response that nobody answered in time, and what the proxy had before it. */
+export interface Assumed {
+  readonly flight: Flight;
+  readonly inUse: Snapshot;
+  readonly accepted: boolean;
 }
 
 /** What a proxy said no to, and why. */

@@ -1,7 +1,7 @@
 // What one proxy has acknowledged of what it should have, name by name.
 import type { Clock } from '../../base/clock.ts';
 import { typeUrls } from '../../xds/types.ts';
-import type { Encoded, Snapshot } from '../resources/resources.ts';
+import type { Encoded, Snapshot } from '../resources/snapshot.ts';
 import { isSameContent } from '../resources/snapshot-changes.ts';
 import type { ProxyView } from './proxy-state.ts';
 import type { RevisionLedger } from './revisions.ts';

@@ -1,5 +1,5 @@
 // Why a resource of one proxy is not acknowledged yet. See docs/distribution.md.
-import type { Snapshot } from '../resources/resources.ts';
+import type { Snapshot } from '../resources/snapshot.ts';
 import { isSameContent } from '../resources/snapshot-changes.ts';
 import type { Acknowledgements } from './acknowledgements.ts';
 import type { LaggingResource, ProxyView } from './proxy-state.ts';

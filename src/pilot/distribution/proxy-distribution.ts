@@ -3,7 +3,7 @@ import type { Clock } from '../../base/clock.ts';
 import { configKey } from '../../config/config.ts';
 import { typeUrls } from '../../xds/types.ts';
 import type { StandingRefusal } from '../delivery/delivery.ts';
-import type { Encoded, Snapshot } from '../resources/resources.ts';
+import type { Encoded, Snapshot } from '../resources/snapshot.ts';
 import { changesBetween } from '../resources/snapshot-changes.ts';
 import { Acknowledgements, askMs } from './acknowledgements.ts';
 import { lagOf } from './lag.ts';

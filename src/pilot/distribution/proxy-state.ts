@@ -1,6 +1,6 @@
 // What is to be known of a connected proxy, and how far it can be with a revision. See docs/distribution.md.
 import type { HeldResource, StandingRefusal } from '../delivery/delivery.ts';
-import type { Encoded, Snapshot } from '../resources/resources.ts';
+import type { Encoded, Snapshot } from '../resources/snapshot.ts';
 
 /** A response that is not answered. */
 export interface OpenResponse {

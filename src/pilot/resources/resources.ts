@@ -8,35 +8,20 @@ import type { Logger } from '../../base/logger.ts';
 import type { Derived, Graph, Handle, Hold, Outcome } from '../../collections/index.ts';
 import { structurallyEqual } from '../../collections/index.ts';
 import type { ProxyNode } from '../../model/proxy-node.ts';
-import type { Provenance, ProxyScope, ResourceKind, ResourcePart } from '../../translate/resource.ts';
+import type { ProxyScope, ResourceKind, ResourcePart } from '../../translate/resource.ts';
 import { partsOf } from '../../translate/resource.ts';
 import { encodeResourceField, resourceValue } from '../../xds/server/response.ts';
 import { contentVersion } from './content-version.ts';
 import { encodeMessage } from './encode-parts.ts';
 import type { NameSet } from './name-sets.ts';
 import { NameSets } from './name-sets.ts';
-import type { ResourceFacts } from './resource-facts.ts';
 import { factsOf } from './resource-facts.ts';
-import type { Snapshot } from './snapshot.ts';
+import type { Encoded, Snapshot } from './snapshot.ts';
 import { layerSnapshots } from './snapshot.ts';
 import type { PilotWorld } from '../world/world.ts';
 
 /** A kind whose input nobody here looks into. */
 export type AnyResourceKind = ResourceKind<unknown, DescMessage>;
-
-/** One resource as it goes to proxies. */
-export interface Encoded {
-  readonly name: string;
-  /** See encodeResourceField. The same object means the same content. */
-  readonly field: Uint8Array;
-  /** See contentVersion. Equal versions mean the same content. */
-  readonly version: string;
-  readonly facts: ResourceFacts;
-  readonly provenance: readonly Provenance[];
-}
-
-export type { NameSet } from './name-sets.ts';
-export type { Snapshot } from './snapshot.ts';
 
 interface ScopeKey {
   readonly typeUrl: string;

@@ -1,6 +1,6 @@
 // Tests of the comparison of snapshots.
 import { expect, test } from 'vitest';
-import type { Encoded, Snapshot } from './resources.ts';
+import type { Encoded, Snapshot } from './snapshot.ts';
 import { changesBetween } from './snapshot-changes.ts';
 
 function snapshotOf(...texts: readonly string[]): Snapshot {

@@ -1,5 +1,5 @@
 // What a proxy lacks of what it should have: names whose content differs, and names that are gone.
-import type { Encoded, Snapshot } from './resources.ts';
+import type { Encoded, Snapshot } from './snapshot.ts';
 import { changedNames } from './snapshot.ts';
 
 export interface SnapshotChanges {

@@ -1,6 +1,6 @@
 import * as fc from 'fast-check';
 import { expect, test } from 'vitest';
-import type { Encoded } from './resources.ts';
+import type { Encoded } from './snapshot.ts';
 import type { Snapshot } from './snapshot.ts';
 import { changedNames, layerSnapshots } from './snapshot.ts';
 

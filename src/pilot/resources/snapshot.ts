@@ -1,5 +1,17 @@
 // Snapshots: what a subscription gets, by name; put together of parts that many proxies share.
-import type { Encoded } from './resources.ts';
+import type { Provenance } from '../../translate/resource.ts';
+import type { ResourceFacts } from './resource-facts.ts';
+
+/** One resource as it goes to proxies. */
+export interface Encoded {
+  readonly name: string;
+  /** See encodeResourceField. The same object means the same content. */
+  readonly field: Uint8Array;
+  /** See contentVersion. Equal versions mean the same content. */
+  readonly version: string;
+  readonly facts: ResourceFacts;
+  readonly provenance: readonly Provenance[];
+}
 
 /** What one subscription gets, by name. The same object until something in it changes. */
 export type Snapshot = ReadonlyMap<string, Encoded>;
