@@ -183,6 +183,48 @@ test('DirectorySource: the moment in which a file is empty or cut takes nothing 
   expect(events.join(' ')).not.toContain('-');
 });
 
+test('fault: the disk is full: a file stays empty or cut; what it held stays in force, and that is said', async () => {
+  const text = configMap('a', 'one') + '---\n' + configMap('b', 'one');
+  write('a.yaml', text);
+  write('b.yaml', configMap('c', 'one'));
+  start();
+  const changed = text.replaceAll('one', 'two');
+  writeFileSync(join(directory, 'a.yaml'), '');
+  await until(() => complaints().length > 0, 'a complaint');
+  expect(complaints()).toEqual([
+    'a.yaml:1:1: is empty; what it held before stays in force: delete the file to take that away',
+  ]);
+  expect(contents()).toBe('a=one b=one c=one');
+  // As many bytes as there was room for.
+  writeFileSync(join(directory, 'a.yaml'), changed.slice(0, changed.lastIndexOf('name: b')));
+  await until(() => complaints().some((line) => !line.includes('is empty')), 'another complaint');
+  expect(contents()).toMatch(/^a=\w+ b=one c=one$/);
+  // Others can be changed meanwhile, and room comes back.
+  write('b.yaml', configMap('c', 'two'));
+  await until(() => contents().endsWith('c=two'), 'c');
+  writeFileSync(join(directory, 'a.yaml'), changed);
+  await untilContents('a=two b=two c=two');
+  await until(() => complaints().length === 0, 'no complaint');
+  rmSync(join(directory, 'a.yaml'));
+  await untilContents('c=two');
+});
+
+test('fault: the directory is deleted and created again: all stays in force meanwhile, and then what is there counts', async () => {
+  const root = join(directory, 'root');
+  write('root/a.yaml', configMap('a', 'one'));
+  write('root/deep/b.yaml', configMap('b', 'one'));
+  start(root, 20);
+  rmSync(root, { recursive: true });
+  await until(() => complaints().length > 0, 'a complaint');
+  expect(contents()).toBe('a=one b=one');
+  write('root/a.yaml', configMap('a', 'two'));
+  await untilContents('a=two');
+  await until(() => complaints().length === 0, 'no complaint');
+  // The new directory is watched, not the old one.
+  write('root/deep/c.yaml', configMap('c', 'one'));
+  await untilContents('a=two c=one');
+});
+
 test('DirectorySource: a broken file is reported after a moment; its objects and all others stay', async () => {
   write('a.yaml', configMap('a', 'one'));
   write('b.yaml', configMap('b', 'one'));

@@ -19,7 +19,7 @@ export interface DirectorySourceOptions {
   readonly clock: Clock;
   readonly logger: Logger;
   /**
-   * How long a file that looks half-written may take to become whole: one that is gone, that lost
+   * How long a file that looks half-written may take to become whole: one that is gone, that is empty, that lost
    * objects, that is not YAML, or that does not end with a newline. All other changes apply at once.
    */
   readonly settleMs?: number;
@@ -282,21 +282,22 @@ function lookAt(file: FileState): Look {
     if (typeof code === 'string' && absentCodes.has(code)) return { what: 'gone' };
     const said = error instanceof Error ? error.message : String(error);
     const reason = code === 'EACCES' || code === 'EPERM' ? 'permission denied' : said;
-    return {
-      what: 'unreadable',
-      diagnostic: {
-        severity: 'error',
-        code: 'unreadable',
-        message: `cannot be read (${reason}); what it held before stays in force`,
-        position: { file: file.path, line: 1, column: 1 },
-        fieldPath: [],
-      },
-    };
+    const message = `cannot be read (${reason}); what it held before stays in force`;
+    return { what: 'unreadable', diagnostic: aboutFile(file, 'unreadable', message) };
+  }
+  // What a full disk leaves of a file: it was emptied to be written anew. Who means to take the objects away deletes it.
+  if (bytes.length === 0 && file.claims.size > 0) {
+    const message = 'is empty; what it held before stays in force: delete the file to take that away';
+    return { what: 'unreadable', diagnostic: aboutFile(file, 'emptied', message) };
   }
   const digest = createHash('sha1').update(bytes).digest('base64');
   if (digest === file.digest) return { what: 'unchanged' };
   const isOpenEnded = bytes.length === 0 || bytes[bytes.length - 1] !== 0x0a;
   return { what: 'read', result: file.reader.read(bytes), digest, isOpenEnded };
+}
+
+function aboutFile({ path }: FileState, code: string, message: string): Diagnostic {
+  return { severity: 'error', code, message, position: { file: path, line: 1, column: 1 }, fieldPath: [] };
 }
 
 /** At most one byte more than is allowed, so that the reader refuses what is too large. */

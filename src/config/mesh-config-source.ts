@@ -108,8 +108,13 @@ export class MeshConfigSource {
         this.#report([{ severity: 'error', code: 'unreadable', message, position, fieldPath: [] }]);
       return undefined;
     }
-    // A moment in the middle of a save.
-    if (text === '' && !isFinal) return undefined;
+    // A moment in the middle of a save, or what a full disk leaves of one.
+    if (text === '') {
+      const position = { file, line: 1, column: 1 };
+      const message = 'is empty; the last good settings stay in force';
+      if (isFinal) this.#report([{ severity: 'error', code: 'emptied', message, position, fieldPath: [] }]);
+      return undefined;
+    }
     const { meshConfig, findings, syntaxOffset } = readMeshConfig(text);
     if (meshConfig === undefined && !isFinal) return undefined;
     const document = new DocumentText(file, 1, text);

@@ -297,6 +297,7 @@ test('fault: the mesh config file is deleted, broken and half written while runn
   await until(/^$/, 'two');
   // A disk that is full leaves an empty file, or the beginning of one.
   writeFileSync(file, '');
+  await until(/mesh\.yaml:1:1: is empty/, 'two');
   writeFileSync(file, 'accessLogFile: three\ntrustDomain: "here');
   await until(/mesh\.yaml:\d+:\d+: not YAML/, 'two');
   writeFileSync(file, 'accessLogFile: three\nnoSuchField: 1\n');
