@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { Command, Option } from 'commander';
 import { systemClock } from '../base/clock.ts';
+import { busyShareOfEventLoop } from '../base/event-loop.ts';
 import type { LogLevel } from '../base/logger.ts';
 import { LoggerRegistry, logLevels } from '../base/logger.ts';
 import { UserError } from '../base/user-error.ts';
@@ -94,6 +95,7 @@ async function run(flags: Flags): Promise<void> {
     store,
     meshConfig: meshConfig.start(),
     loggers,
+    busyShare: busyShareOfEventLoop(),
     grpcAddress: withHost(flags.grpcAddr),
     httpAddress: withHost(flags.httpAddr),
     flags: { grpc: '--grpc-addr', http: '--http-addr', secure: '--secure-grpc-address' },

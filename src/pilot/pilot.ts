@@ -68,6 +68,8 @@ export interface PilotOptions {
   readonly connectionAgeMsMax?: number;
   /** New streams a second, and pushes at a time. Default: Istio's formula. */
   readonly rate?: number;
+  /** How busy the process is, 0 to 1, since it was last asked: see RateLimit. Default: it always is. */
+  readonly busyShare?: () => number;
   /** Where the store's objects come from; for tools that write there. Default: nowhere that they could write. */
   readonly configSources?: readonly ConfigSource[];
   /** The port through TLS, where proxies must show who they are; needs files. Default: it is not opened. */
@@ -317,6 +319,8 @@ export class PilotServer implements Pilot {
       serves: (typeUrl) => this.resources.serves(typeUrl) || debugTypes.includes(typeUrl),
       streamsPerSecond: rate,
       received: (bytes) => this.metrics.received(bytes),
+      // Those who are connected come first.
+      busyShare: () => (this.#queue.size > 0 ? 1 : (this.options.busyShare?.() ?? 1)),
       ...(this.options.connectionAgeMsMax === undefined
         ? {}
         : { connectionAgeMsMax: this.options.connectionAgeMsMax }),

@@ -54,6 +54,8 @@ export interface XdsServerOptions {
   readonly keepalive?: { readonly everyMs: number; readonly timeoutMs: number };
   /** See defaultRate. */
   readonly streamsPerSecond: number;
+  /** See RateLimit: while the process is idle more streams are let in. Default: never. */
+  readonly busyShare?: () => number;
   /** Unique within the process. Default: a random UUID. */
   readonly newId?: () => string;
   /** Told of each discovery request: its bytes. */
@@ -92,7 +94,11 @@ export class XdsServer {
   constructor(options: XdsServerOptions) {
     const { clock, logger, controlPlane, serves, connect, newId } = options;
     this.#options = options;
-    this.#rateLimit = new RateLimit({ clock, perSecond: options.streamsPerSecond });
+    this.#rateLimit = new RateLimit({
+      clock,
+      perSecond: options.streamsPerSecond,
+      ...(options.busyShare === undefined ? {} : { busyShare: options.busyShare }),
+    });
     const channelOptions = {
       'grpc.max_receive_message_length': requestBytesMax,
       'grpc.max_send_message_length': -1,
@@ -218,7 +224,11 @@ export class XdsServer {
     }
     const admit = (): void =>
       void whenAuthenticated(call, this.#options.authenticate, isSecure, this.#options.logger, start);
-    if (this.#rateLimit.admit(admit)) return;
+    this.#rateLimit.admit(admit, () => this.#refuse(call));
+  }
+
+  #refuse(call: AnyCall): void {
+    if (call.cancelled) return;
     const { streamsPerSecond, logger, clock } = this.#options;
     const peer = call.getPeer();
     const line = `xDS: ${peer} refused: more than ${streamsPerSecond} new streams/s`;
