@@ -4,6 +4,7 @@ import type { Subscription } from '../../xds/server/subscription.ts';
 import type { Track } from './track.ts';
 import { addDue, isRefused } from './track.ts';
 import type { Encoded, Snapshot } from '../resources/snapshot.ts';
+import { areProvided } from './provided.ts';
 import { isUnknown } from './resumed.ts';
 import { isSameContent } from '../resources/snapshot-changes.ts';
 
@@ -51,6 +52,10 @@ export class MakeBeforeBreak {
     const track = this.#view.tracks.get(typeUrls.cluster);
     if (track === undefined || encoded === undefined || encoded.facts.clusters.length === 0) return [];
     const target = this.#view.target(typeUrls.cluster);
+    if (target === track.inUse && this.#rewarming.size === 0) {
+      const endpoints = this.#view.tracks.get(typeUrls.endpoint)?.inUse;
+      if (endpoints !== undefined && areProvided(target, endpoints)) return [];
+    }
     return encoded.facts.clusters.filter((name) => {
       // Named, but in no configuration: a route to an unknown host answers 503 (NC), and should.
       const wanted = target?.get(name);
