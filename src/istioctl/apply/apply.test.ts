@@ -93,6 +93,16 @@ describe('applyManifests', () => {
     expect(got('destinationrule-api-2.yaml')).toBe(rule('api', 'api'));
   });
 
+  test('an object of the longest name gets a file, and so does one that begins like it', async () => {
+    for (const last of ['a', 'b'])
+      await apply(
+        `apiVersion: v1\nkind: ConfigMap\nmetadata: {name: ${'n'.repeat(252)}${last}, namespace: ${'s'.repeat(63)}}\n`,
+      );
+    const [one = '', two = ''] = files();
+    expect(one).toMatch(/^configmap-s+-n+-2\.yaml$/);
+    expect(two).toMatch(/^configmap-s+-n+\.yaml$/);
+  });
+
   test('a new file with a Secret is for its owner alone', async () => {
     const secret = 'apiVersion: v1\nkind: Secret\nmetadata: {name: a}\nstringData: {key: x}\n';
     await apply([rule('a', 'a'), secret].join('---\n'));

@@ -110,7 +110,8 @@ export class ConfigTree {
   /** `virtualservice-reviews.yaml`, with the namespace before it where that is not `default`. */
   #freeName(root: string, { kind, namespace, name }: ObjectKey): string {
     const place = namespace === '' || namespace === 'default' ? '' : `${namespace}-`;
-    const base = `${kindName(kind).toLowerCase()}-${place}${name}`.replaceAll(/[^\w.-]/g, '-');
+    const whole = `${kindName(kind).toLowerCase()}-${place}${name}`.replaceAll(/[^\w.-]/g, '-');
+    const base = whole.slice(0, fileNameLengthMax);
     for (let count = 1; ; count++) {
       const file = join(root, `${base}${count === 1 ? '' : `-${count}`}.yaml`);
       if (!existsSync(file) && !this.#edited.has(file)) return file;
@@ -138,6 +139,9 @@ export class ConfigTree {
     return text;
   }
 }
+
+/** File systems take 255 bytes; of what is written beside it first, the name is longer by a few dozen. */
+const fileNameLengthMax = 180;
 
 /** The files that the control plane reads there. */
 function filesBelow(root: string): readonly string[] {
