@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { Metrics } from './metrics.ts';
 
-test('Metrics: Prometheus text of counters, gauges and histograms (B4.11)', () => {
+test('Metrics: Prometheus text of counters, gauges and histograms (partly B4.11)', () => {
   const metrics = new Metrics();
   const pushes = metrics.counter('pushes', 'Responses.');
   pushes.add(1, { type: 'cds' });

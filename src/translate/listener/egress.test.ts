@@ -314,3 +314,34 @@ test('outboundListeners: who loses a conflict is told, with the metric that coun
   const { world: quiet, scope: same2 } = worldAndScope(services);
   expect(outboundListeners(quiet, same2).conflicts).toEqual([]);
 });
+
+test('names of routes: the port, host and port where the first bytes decide, http_proxy, the path of a Unix socket (B6.06)', () => {
+  const yaml = `${services}---
+apiVersion: v1
+kind: Service
+metadata: { name: sniffed }
+spec: { clusterIP: 10.0.0.9, selector: { app: sniffed }, ports: [{ port: 5000 }] }
+${sidecar(
+  "[{ port: { number: 0, protocol: HTTP, name: uds }, bind: 'unix:///var/run/egress.sock', captureMode: NONE, hosts: ['./*'] }, { hosts: ['./*'] }]",
+)}`;
+  const all = chains(yaml, { mesh: { proxyHttpPort: 15_002 } });
+  const named = Object.entries(all).flatMap(([listener, lines]) =>
+    lines.flatMap((line) => {
+      const name = / routes (.+)$/.exec(line)?.[1];
+      return name === undefined ? [] : [`${listener}: ${name}`];
+    }),
+  );
+  expect(named.sort()).toEqual([
+    '0.0.0.0_80: 80',
+    '10.0.0.9_5000: sniffed.default.svc.cluster.local:5000',
+    '127.0.0.1_15002: http_proxy',
+    'unix:///var/run/egress.sock_0: unix:///var/run/egress.sock',
+  ]);
+  // And the routes are made under these names.
+  const own = cluster('a', 80);
+  const hosts = (name: string) =>
+    JSON.stringify(routeLines(routesOf(yaml, name, { mesh: { proxyHttpPort: 15_002 } })));
+  for (const name of ['80', 'http_proxy', 'unix:///var/run/egress.sock'])
+    expect(hosts(name), name).toContain(own);
+  expect(hosts('sniffed.default.svc.cluster.local:5000')).toContain(cluster('sniffed', 5000));
+});

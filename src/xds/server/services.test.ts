@@ -110,6 +110,24 @@ describe('XdsServer in delta', () => {
     });
   });
 
+  test('XdsServer: ADS in both dialects, of the third version alone (B1.01)', async () => {
+    const { port } = await serve();
+    const path = (version: string, method: string): string =>
+      `/envoy.service.discovery.${version}.AggregatedDiscoveryService/${method}`;
+    const sotw = keep(new BareAdsClient(port, path('v3', 'StreamAggregatedResources')));
+    sotw.send({ typeUrl: typeUrls.route, resourceNames: ['80'], node });
+    expect((await sotw.next()).resources).toHaveLength(1);
+    const delta = keep(new BareDeltaClient(port, path('v3', 'DeltaAggregatedResources')));
+    delta.send({ typeUrl: typeUrls.route, resourceNamesSubscribe: ['80'], node });
+    expect((await delta.next()).resources).toHaveLength(1);
+    for (const method of ['StreamAggregatedResources', 'DeltaAggregatedResources']) {
+      const old = keep(new BareAdsClient(port, path('v2', method)));
+      old.send({ typeUrl: typeUrls.route, resourceNames: ['80'], node });
+      // oxlint-disable-next-line no-await-in-loop -- one after the other
+      expect(await old.failure()).toMatchObject({ code: status.UNIMPLEMENTED });
+    }
+  });
+
   test('XdsServer: delta: versions of an earlier stream reach the handler (B3.02)', async () => {
     const { port, events } = await serve();
     const client = keep(new BareDeltaClient(port));

@@ -198,6 +198,28 @@ describe('receive', () => {
     });
   }
 
+  test('receive: what a subscription remembers: names, nonces, versions, the last error, whether to answer anyway (B2.01)', () => {
+    const ask = (before: Subscription | undefined, nonce: string, error?: string): Subscription => {
+      const detail = error === undefined ? {} : { error: { code: 13, message: error } };
+      const { subscription } = receive(before, { names: ['a', 'b'], nonce, version: '', ...detail }, false);
+      return subscription as Subscription;
+    };
+    const asked = ask(undefined, '');
+    const names = new Set(['a', 'b']);
+    const fresh = { names, nonceSent: '', nonceAcked: '', versionSent: '', versionAcked: '' };
+    expect(asked).toMatchObject({ ...fresh, rejection: undefined, respondAnyway: false });
+    const first = sent(asked, { nonce: 'n1', version: 'v1', atMs: 5 });
+    expect(first).toMatchObject({ ...fresh, nonceSent: 'n1', versionSent: 'v1', sentAtMs: 5 });
+    const acked = ask({ ...first, respondAnyway: true }, 'n1');
+    const good = { nonceAcked: 'n1', versionAcked: 'v1' };
+    expect(acked).toMatchObject({ names, nonceSent: 'n1', versionSent: 'v1', ...good, respondAnyway: false });
+    const refused = ask(sent(acked, { nonce: 'n2', version: 'v2', atMs: 6 }), 'n2', 'bad');
+    const rejection = { code: 13, message: 'bad', nonce: 'n2' };
+    expect(refused).toMatchObject({ names, nonceSent: 'n2', versionSent: 'v2', ...good, rejection });
+    const better = ask(sent(refused, { nonce: 'n3', version: 'v3', atMs: 7 }), 'n3');
+    expect(better).toMatchObject({ nonceAcked: 'n3', versionAcked: 'v3', rejection: undefined });
+  });
+
   test('receive: the set of names is the same object while the names are the same', () => {
     const first = receive(undefined, { names: ['a'], nonce: '', version: '' }, false).subscription;
     const answered = sent(first as Subscription, { nonce: 'n', version: 'v', atMs: 0 });
