@@ -30,7 +30,7 @@ test('parseDurationMs: keeps fractions', () => {
 
 test('parseDurationNs: digits without end take no time (traps 11)', () => {
   const beginMs = performance.now();
-  for (const text of ['1'.repeat(1_000_000), `${'1'.repeat(199)}`, `${'1.'.repeat(100_000)}s`])
+  for (const text of ['1'.repeat(1_000_000), '1'.repeat(199), `${'1.'.repeat(100_000)}s`])
     expect(parseDurationNs(text)).toBeUndefined();
   expect(performance.now() - beginMs).toBeLessThan(1000);
 });
