@@ -152,6 +152,18 @@ describe('ProxyDistribution', () => {
     void stranger;
   });
 
+  test('stateAt: who has not acknowledged its first configuration lags in revisions that come meanwhile, too', () => {
+    const mesh = new Mesh();
+    const late = mesh.join();
+    const revision = mesh.accept('VirtualService/default/r');
+    // It has not asked for routes: nothing of what it has asked for changed.
+    late.bench.set('RDS', 'r=2 -> a');
+    expect(late.push()).toEqual([]);
+    expect(late.says(revision)).toBe('lagging connecting');
+    late.bench.connect(['a', 'b'], ['r']);
+    expect(late.says(revision)).toBe('unaffected');
+  });
+
   test('stateAt: a proxy that says nothing lags on, though delivery has taken the response for accepted', () => {
     const mesh = new Mesh();
     const mute = mesh.connect();

@@ -170,7 +170,9 @@ export class ProxyDistribution {
       const { ackedAtMs, types, resources } = settled;
       return { state: 'acked', ackedAtMs, types, resources };
     }
-    return { state: revision <= this.#forgottenThrough ? 'forgotten' : 'unaffected' };
+    if (revision <= this.#forgottenThrough) return { state: 'forgotten' };
+    // What it has not asked for yet may be what the revision changed.
+    return this.#isConnecting ? lagging('connecting', this.#connectedMs) : { state: 'unaffected' };
   }
 
   /** Whether anything that a revision changed is open. */
