@@ -1,4 +1,4 @@
-// Secrets of the configuration folder at work in stock Envoy: a gateway serves HTTPS from what the control plane
+// Secrets of the configuration folder at work in stock Envoy and in our proxy: a gateway serves HTTPS from what the control plane
 // sends it, follows its changes, and gets nothing that is not its own.
 import { once } from 'node:events';
 import { mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
@@ -83,215 +83,239 @@ data: ${JSON.stringify(data)}
 `;
 }
 
-const absent = needs('envoy', 'openssl');
+const withoutOpenssl = needs('openssl');
+const withoutEnvoy = needs('envoy');
 
-/** Through TLS with a client certificate, or in plaintext with a token: the same gateway. */
+/** Through TLS with a client certificate, or in plaintext with a token: the same gateway, of either data plane. */
 const ways = [
-  { way: 'through TLS, with a certificate', podIp: '127.46.1.1', adminPort: 24_650, delta: false },
-  { way: 'in plaintext, with a token', podIp: '127.46.1.2', adminPort: 24_651, delta: true },
+  {
+    plane: 'envoy',
+    way: 'through TLS, with a certificate',
+    podIp: '127.46.1.1',
+    adminPort: 24_650,
+    delta: false,
+  },
+  { plane: 'envoy', way: 'in plaintext, with a token', podIp: '127.46.1.2', adminPort: 24_651, delta: true },
+  {
+    plane: 'fairlead',
+    way: 'in plaintext, with a token',
+    podIp: '127.46.1.3',
+    adminPort: 24_652,
+    delta: true,
+  },
+  { plane: 'fairlead', way: 'in plaintext, in SotW', podIp: '127.46.1.4', adminPort: 24_653, delta: false },
 ] as const;
 
-describe.skipIf(absent).each(ways)('secrets for stock Envoy $way', ({ way, podIp, adminPort, delta }) => {
-  const directory = mkdtempSync(join(tmpdir(), 'fairlead-gateway-secrets-'));
-  const config = mkdtempSync(join(tmpdir(), 'fairlead-gateway-secrets-config-'));
-  const logs: string[] = [];
-  const isSecure = way.includes('TLS');
-  const token = 'x'.repeat(43);
-  let mesh: Authority;
-  let web: Authority;
-  let client: Certificate;
-  let source: DirectorySource;
-  let pilot: Pilot;
-  let envoy: ProxyProcess;
+describe.each(ways)('secrets for $plane $way', ({ plane, way, podIp, adminPort, delta }) => {
+  describe.skipIf(withoutOpenssl || (plane === 'envoy' && withoutEnvoy))('of a gateway', () => {
+    const directory = mkdtempSync(join(tmpdir(), 'fairlead-gateway-secrets-'));
+    const config = mkdtempSync(join(tmpdir(), 'fairlead-gateway-secrets-config-'));
+    const logs: string[] = [];
+    const isSecure = way.includes('through TLS');
+    const token = 'x'.repeat(43);
+    let mesh: Authority;
+    let web: Authority;
+    let client: Certificate;
+    let source: DirectorySource;
+    let pilot: Pilot;
+    let proxy: ProxyProcess;
 
-  const write = (file: string, text: string): void => {
-    writeFileSync(join(config, `${file}.tmp`), text);
-    renameSync(join(config, `${file}.tmp`), join(config, file));
-  };
-
-  beforeAll(async () => {
-    mesh = createAuthority(directory, 'mesh');
-    web = createAuthority(directory, 'web');
-    client = web.issue('client.test');
-    write('gateway.yaml', gateway);
-    write('web.yaml', secret('edge', 'web', web.issue('a.test', 'c.test'), web.chain));
-    write('vault.yaml', secret('bank', 'vault', web.issue('f.test')));
-    const files = {
-      certificate: join(directory, 'tls.crt'),
-      key: join(directory, 'tls.key'),
-      ca: join(directory, 'ca.crt'),
+    const write = (file: string, text: string): void => {
+      writeFileSync(join(config, `${file}.tmp`), text);
+      renameSync(join(config, `${file}.tmp`), join(config, file));
     };
-    const server = mesh.issue(serverName);
-    writeFileSync(files.certificate, server.chain);
-    writeFileSync(files.key, server.key);
-    writeFileSync(files.ca, mesh.chain);
-    const store = new ConfigStore();
-    const loggers = new LoggerRegistry({ level: 'info', write: (line) => void logs.push(line) });
-    source = new DirectorySource({
-      path: config,
-      store,
-      clock: systemClock,
-      logger: loggers.logger('config'),
-    });
-    source.start();
-    const issuedTokens = new IssuedTokens();
-    issuedTokens.add(token, { trustDomain: 'cluster.local', namespace: 'edge', serviceAccount: 'gateway' });
-    pilot = await startPilot({
-      store,
-      loggers,
-      grpcAddress: '127.0.0.1:0',
-      httpAddress: '127.0.0.1:0',
-      secure: { address: '127.0.0.1:0', files },
-      issuedTokens,
-    });
-    const workload = mesh.issue('gateway', 'spiffe://cluster.local/ns/edge/sa/gateway');
-    const bootstrap = renderBootstrap({
-      node: {
-        ...defaultNodeIdentity,
-        type: 'router',
-        ipAddresses: [podIp],
-        podName: 'gateway-0',
-        namespace: 'edge',
-        serviceAccount: 'gateway',
-        labels: { istio: 'ingressgateway' },
-        workloadName: 'gateway',
-        interception: { mode: 'loopback', httpProxyPort: 0, gatewayBinds: [] },
-        proxyMetadata: { ISTIO_DELTA_XDS: String(delta) },
-      },
-      discovery: { address: '127.0.0.1', port: isSecure ? pilot.securePort : pilot.grpcPort },
-      bindAddress: '127.0.0.1',
-      adminPort,
-      statusPort: adminPort + 10,
-      prometheusPort: adminPort + 20,
-      ...(isSecure ? {} : { token }),
-    });
-    envoy = await startProxyProcess(
-      'envoy',
-      JSON.stringify(isSecure ? withTls(bootstrap, workload, mesh.chain) : bootstrap),
-      adminPort,
-    );
-  }, 60_000);
-  afterAll(async () => {
-    await envoy?.stop();
-    await pilot?.close();
-    source?.close();
-    for (const each of [directory, config]) rmSync(each, { recursive: true, force: true });
-  });
 
-  const dial = (servername: string, port: number, shown?: Certificate): Promise<TLSSocket> =>
-    new Promise((resolve, reject) => {
-      const own = shown === undefined ? {} : { cert: shown.chain, key: shown.key };
-      const socket = connect({ host: podIp, port, servername, ca: web.chain, ...own }, () => {
-        socket.setTimeout(0);
-        resolve(socket);
+    beforeAll(async () => {
+      mesh = createAuthority(directory, 'mesh');
+      web = createAuthority(directory, 'web');
+      client = web.issue('client.test');
+      write('gateway.yaml', gateway);
+      write('web.yaml', secret('edge', 'web', web.issue('a.test', 'c.test'), web.chain));
+      write('vault.yaml', secret('bank', 'vault', web.issue('f.test')));
+      const files = {
+        certificate: join(directory, 'tls.crt'),
+        key: join(directory, 'tls.key'),
+        ca: join(directory, 'ca.crt'),
+      };
+      const server = mesh.issue(serverName);
+      writeFileSync(files.certificate, server.chain);
+      writeFileSync(files.key, server.key);
+      writeFileSync(files.ca, mesh.chain);
+      const store = new ConfigStore();
+      const loggers = new LoggerRegistry({ level: 'info', write: (line) => void logs.push(line) });
+      source = new DirectorySource({
+        path: config,
+        store,
+        clock: systemClock,
+        logger: loggers.logger('config'),
       });
-      socket.setTimeout(2000, () => socket.destroy(new Error('no answer')));
-      socket.once('error', reject);
-      socket.once('close', () => reject(new Error('closed')));
-    });
-  /** The serial number of the certificate, and the body. */
-  const get = async (servername: string, port: number, shown?: Certificate, path = '/') => {
-    const socket = await dial(servername, port, shown);
-    const { serialNumber } = socket.getPeerCertificate();
-    socket.write(`GET ${path} HTTP/1.1\r\nHost: ${servername}\r\nConnection: close\r\n\r\n`);
-    let text = '';
-    socket.on('data', (chunk: Buffer) => (text += chunk.toString()));
-    await new Promise((resolve) => socket.once('close', resolve));
-    // In TLS 1.3 a client is done before the server has judged its certificate.
-    if (text === '') throw new Error('closed without an answer');
-    return { serialNumber, body: text.slice(text.indexOf('\r\n\r\n') + 4) };
-  };
-  const eventually = <T>(what: string, look: () => Promise<T | undefined>, withinMs = 10_000): Promise<T> =>
-    waitFor(what, () => look().catch(() => undefined), withinMs);
-
-  test('HTTPS from a Secret, clients by its CA; a replaced one is served at once, without a lost connection (B5.02, B5.11)', async () => {
-    // Envoy waits 15 s for a secret that does not come before it opens its first ports.
-    const first = await eventually('HTTPS', () => get('c.test', ports.own, client), 25_000);
-    expect(first.body).toBe('served');
-    await expect(get('c.test', ports.own)).rejects.toThrow();
-    const open = await dial('c.test', ports.own, client);
-    write('web.yaml', secret('edge', 'web', web.issue('a.test', 'c.test', 'new.test'), web.chain));
-    const second = await eventually('the new certificate', async () => {
-      const found = await get('c.test', ports.own, client);
-      return found.serialNumber === first.serialNumber ? undefined : found;
-    });
-    expect(second.body).toBe('served');
-    // The connection from before is as it was.
-    open.write('GET / HTTP/1.1\r\nHost: c.test\r\nConnection: close\r\n\r\n');
-    const [data] = (await once(open, 'data')) as [Buffer];
-    expect(data.toString()).toContain('200 OK');
-  }, 60_000);
-
-  test('credentialName of a DestinationRule: the cluster’s certificate and CA are that Secret, too (B5.11)', async () => {
-    const own = web.issue('backend.test');
-    const backend = createHttpsServer(
-      { cert: own.chain, key: own.key, ca: web.chain, requestCert: true, rejectUnauthorized: true },
-      (request, response) => {
-        const shown = (request.socket as TLSSocket).getPeerCertificate();
-        response.end(`seen ${String(shown.subject.CN)}`);
-      },
-    );
-    backend.listen(ports.backend, '127.46.1.9');
-    await once(backend, 'listening');
-    try {
-      const { body } = await eventually('the backend', async () => {
-        const found = await get('c.test', ports.own, client, '/backend');
-        return found.body.includes('seen') ? found : undefined;
+      source.start();
+      const issuedTokens = new IssuedTokens();
+      issuedTokens.add(token, { trustDomain: 'cluster.local', namespace: 'edge', serviceAccount: 'gateway' });
+      pilot = await startPilot({
+        store,
+        loggers,
+        grpcAddress: '127.0.0.1:0',
+        httpAddress: '127.0.0.1:0',
+        secure: { address: '127.0.0.1:0', files },
+        issuedTokens,
       });
-      expect(body).toContain('seen a.test');
-    } finally {
-      backend.closeAllConnections();
-      backend.close();
-    }
-  }, 30_000);
+      const workload = mesh.issue('gateway', 'spiffe://cluster.local/ns/edge/sa/gateway');
+      const bootstrap = renderBootstrap({
+        node: {
+          ...defaultNodeIdentity,
+          type: 'router',
+          ipAddresses: [podIp],
+          podName: 'gateway-0',
+          namespace: 'edge',
+          serviceAccount: 'gateway',
+          labels: { istio: 'ingressgateway' },
+          workloadName: 'gateway',
+          interception: { mode: 'loopback', httpProxyPort: 0, gatewayBinds: [] },
+          proxyMetadata: { ISTIO_DELTA_XDS: String(delta) },
+        },
+        discovery: { address: '127.0.0.1', port: isSecure ? pilot.securePort : pilot.grpcPort },
+        bindAddress: '127.0.0.1',
+        adminPort,
+        statusPort: adminPort + 10,
+        prometheusPort: adminPort + 20,
+        ...(isSecure ? {} : { token }),
+      });
+      proxy = await startProxyProcess(
+        plane,
+        JSON.stringify(isSecure ? withTls(bootstrap, workload, mesh.chain) : bootstrap),
+        adminPort,
+      );
+    }, 60_000);
+    afterAll(async () => {
+      await proxy?.stop();
+      await pilot?.close();
+      source?.close();
+      for (const each of [directory, config]) rmSync(each, { recursive: true, force: true });
+    });
 
-  test('a pair that does not fit changes nothing, and is said with its place (B5.12)', async () => {
-    const before = await get('c.test', ports.own, client);
-    const [one, other] = [
-      web.issue('a.test', 'c.test', 'one.test'),
-      web.issue('a.test', 'c.test', 'two.test'),
-    ];
-    write('web.yaml', secret('edge', 'web', { chain: one.chain, key: other.key }, web.chain));
-    await eventually(
-      'the complaint',
-      async () =>
-        logs.some((line) => /web\.yaml:\d+:\d+: Secret edge\/web: data\["tls\.key"\]/.test(line)) ||
-        undefined,
-    );
-    expect((await get('c.test', ports.own, client)).serialNumber).toBe(before.serialNumber);
-    write('web.yaml', secret('edge', 'web', other, web.chain));
-    await eventually('the good one', async () =>
-      (await get('c.test', ports.own, client)).serialNumber === before.serialNumber ? undefined : true,
-    );
-  }, 30_000);
+    const dial = (servername: string, port: number, shown?: Certificate): Promise<TLSSocket> =>
+      new Promise((resolve, reject) => {
+        const own = shown === undefined ? {} : { cert: shown.chain, key: shown.key };
+        const socket = connect({ host: podIp, port, servername, ca: web.chain, ...own }, () => {
+          socket.setTimeout(0);
+          resolve(socket);
+        });
+        socket.setTimeout(2000, () => socket.destroy(new Error('no answer')));
+        socket.once('error', reject);
+        socket.once('close', () => reject(new Error('closed')));
+      });
+    /** The serial number of the certificate, and the body. */
+    const get = async (servername: string, port: number, shown?: Certificate, path = '/') => {
+      const socket = await dial(servername, port, shown);
+      const { serialNumber } = socket.getPeerCertificate();
+      socket.write(`GET ${path} HTTP/1.1\r\nHost: ${servername}\r\nConnection: close\r\n\r\n`);
+      let text = '';
+      socket.on('data', (chunk: Buffer) => (text += chunk.toString()));
+      await new Promise((resolve) => socket.once('close', resolve));
+      // In TLS 1.3 a client is done before the server has judged its certificate.
+      if (text === '') throw new Error('closed without an answer');
+      return { serialNumber, body: text.slice(text.indexOf('\r\n\r\n') + 4) };
+    };
+    const eventually = <T>(what: string, look: () => Promise<T | undefined>, withinMs = 10_000): Promise<T> =>
+      waitFor(what, () => look().catch(() => undefined), withinMs);
 
-  test('a Secret that is missing leaves the other server of its port working; it is served once it comes (58146, 60618)', async () => {
-    // Envoy waits 15 s for a secret before it goes on without.
-    expect((await eventually('the other server', () => get('a.test', ports.shared), 25_000)).body).toBe(
-      'served',
-    );
-    await expect(get('m.test', ports.shared)).rejects.toThrow();
-    expect(logs.filter((line) => line.includes('"kubernetes://missing"'))).toEqual([
-      expect.stringContaining('there is no Secret edge/missing that can be used for it') as string,
-    ]);
-    write('missing.yaml', secret('edge', 'missing', web.issue('m.test'), web.chain));
-    expect((await eventually('the late one', () => get('m.test', ports.shared))).body).toBe('served');
-    expect((await get('m.test', ports.shared, client)).body).toBe('served');
-  }, 60_000);
+    test('HTTPS from a Secret, clients by its CA; a replaced one is served at once, without a lost connection (B5.02, B5.11)', async () => {
+      // Envoy waits 15 s for a secret that does not come before it opens its first ports.
+      const first = await eventually('HTTPS', () => get('c.test', ports.own, client), 25_000);
+      expect(first.body).toBe('served');
+      await expect(get('c.test', ports.own)).rejects.toThrow();
+      const open = await dial('c.test', ports.own, client);
+      write('web.yaml', secret('edge', 'web', web.issue('a.test', 'c.test', 'new.test'), web.chain));
+      const second = await eventually('the new certificate', async () => {
+        const found = await get('c.test', ports.own, client);
+        return found.serialNumber === first.serialNumber ? undefined : found;
+      });
+      expect(second.body).toBe('served');
+      // The connection from before is as it was.
+      open.write('GET / HTTP/1.1\r\nHost: c.test\r\nConnection: close\r\n\r\n');
+      const [data] = (await once(open, 'data')) as [Buffer];
+      expect(data.toString()).toContain('200 OK');
+    }, 60_000);
 
-  test('a Secret of another namespace is not served (B5.11, traps.md 16)', async () => {
-    await expect(get('f.test', ports.foreign)).rejects.toThrow();
-    expect(logs.filter((line) => line.includes('"kubernetes://bank/vault"'))).toEqual([
-      expect.stringContaining('Secrets of others are not for it') as string,
-    ]);
-    const { body } = await envoy.admin('/config_dump');
-    expect(body).toContain('kubernetes://bank/vault');
-    expect(await rejections(envoy)).toBe(0);
+    test.skipIf(plane === 'fairlead')(
+      'credentialName of a DestinationRule: the cluster’s certificate and CA are that Secret, too (B5.11)',
+      async () => {
+        const own = web.issue('backend.test');
+        const backend = createHttpsServer(
+          { cert: own.chain, key: own.key, ca: web.chain, requestCert: true, rejectUnauthorized: true },
+          (request, response) => {
+            const shown = (request.socket as TLSSocket).getPeerCertificate();
+            response.end(`seen ${String(shown.subject.CN)}`);
+          },
+        );
+        backend.listen(ports.backend, '127.46.1.9');
+        await once(backend, 'listening');
+        try {
+          const { body } = await eventually('the backend', async () => {
+            const found = await get('c.test', ports.own, client, '/backend');
+            return found.body.includes('seen') ? found : undefined;
+          });
+          expect(body).toContain('seen a.test');
+        } finally {
+          backend.closeAllConnections();
+          backend.close();
+        }
+      },
+      30_000,
+    );
+
+    test('a pair that does not fit changes nothing, and is said with its place (B5.12)', async () => {
+      const before = await get('c.test', ports.own, client);
+      const [one, other] = [
+        web.issue('a.test', 'c.test', 'one.test'),
+        web.issue('a.test', 'c.test', 'two.test'),
+      ];
+      write('web.yaml', secret('edge', 'web', { chain: one.chain, key: other.key }, web.chain));
+      await eventually(
+        'the complaint',
+        async () =>
+          logs.some((line) => /web\.yaml:\d+:\d+: Secret edge\/web: data\["tls\.key"\]/.test(line)) ||
+          undefined,
+      );
+      expect((await get('c.test', ports.own, client)).serialNumber).toBe(before.serialNumber);
+      write('web.yaml', secret('edge', 'web', other, web.chain));
+      await eventually('the good one', async () =>
+        (await get('c.test', ports.own, client)).serialNumber === before.serialNumber ? undefined : true,
+      );
+    }, 30_000);
+
+    test('a Secret that is missing leaves the other server of its port working; it is served once it comes (58146, 60618)', async () => {
+      // Envoy waits 15 s for a secret before it goes on without.
+      expect((await eventually('the other server', () => get('a.test', ports.shared), 25_000)).body).toBe(
+        'served',
+      );
+      await expect(get('m.test', ports.shared)).rejects.toThrow();
+      expect(logs.filter((line) => line.includes('"kubernetes://missing"'))).toEqual([
+        expect.stringContaining('there is no Secret edge/missing that can be used for it') as string,
+      ]);
+      write('missing.yaml', secret('edge', 'missing', web.issue('m.test'), web.chain));
+      expect((await eventually('the late one', () => get('m.test', ports.shared))).body).toBe('served');
+      expect((await get('m.test', ports.shared, client)).body).toBe('served');
+    }, 60_000);
+
+    test('a Secret of another namespace is not served (B5.11, traps.md 16)', async () => {
+      await expect(get('f.test', ports.foreign)).rejects.toThrow();
+      expect(logs.filter((line) => line.includes('"kubernetes://bank/vault"'))).toEqual([
+        expect.stringContaining('Secrets of others are not for it') as string,
+      ]);
+      const { body } = await proxy.admin('/config_dump');
+      expect(body).toContain('kubernetes://bank/vault');
+      // The cluster with TLS is refused by our proxy so far.
+      expect(
+        await rejections(proxy, plane === 'fairlead' ? '(lds|sds).*update_rejected' : 'update_rejected'),
+      ).toBe(0);
+    });
   });
 });
 
-async function rejections(envoy: ProxyProcess): Promise<number> {
-  const { body } = await envoy.admin('/stats?filter=update_rejected');
+async function rejections(proxy: ProxyProcess, filter: string): Promise<number> {
+  const { body } = await proxy.admin(`/stats?filter=${filter}`);
   return [...body.matchAll(/: (\d+)/g)].reduce((sum, [, count]) => sum + Number(count), 0);
 }
 

@@ -1,4 +1,4 @@
-// Generated gateway listeners at work in stock Envoy: TLS ended, asked for, passed through and redirected to.
+// Generated gateway listeners at work in our proxy and in stock Envoy: TLS ended, asked for, passed through and redirected to.
 // Certificates come from secrets of the bootstrap instead of SDS; all else is what a gateway would be sent.
 import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
@@ -67,134 +67,134 @@ spec:
   tcp: [{ match: [{ port: ${ports.tls} }], route: [{ destination: { host: bytes.test, port: { number: 9000 } } }] }]
 `;
 
-const absent = needs('envoy', 'openssl');
+describe.each(['fairlead', 'envoy'] as const)('gateway listeners in %s', (plane) => {
+  describe.skipIf(plane === 'envoy' ? needs('envoy', 'openssl') : needs('openssl'))('with TLS', () => {
+    const directory = mkdtempSync(join(tmpdir(), 'fairlead-gateway-tls-'));
+    const servers: Server[] = [];
+    let authority: Authority;
+    let clients: Authority;
+    let client: Certificate;
+    let proxy: ProxyProcess;
 
-describe.skipIf(absent)('gateway listeners in stock Envoy', () => {
-  const directory = mkdtempSync(join(tmpdir(), 'fairlead-gateway-tls-'));
-  const servers: Server[] = [];
-  let authority: Authority;
-  let clients: Authority;
-  let client: Certificate;
-  let envoy: ProxyProcess;
-
-  beforeAll(async () => {
-    authority = createAuthority(directory, 'servers');
-    clients = createAuthority(directory, 'clients');
-    client = clients.issue('client.test');
-    const own = authority.issue('pass.test');
-    const web = createHttpServer((request, response) => {
-      const { host, 'x-forwarded-proto': scheme, 'x-forwarded-client-cert': xfcc } = request.headers;
-      response.end(JSON.stringify({ host, scheme, xfcc }));
+    beforeAll(async () => {
+      authority = createAuthority(directory, 'servers');
+      clients = createAuthority(directory, 'clients');
+      client = clients.issue('client.test');
+      const own = authority.issue('pass.test');
+      const web = createHttpServer((request, response) => {
+        const { host, 'x-forwarded-proto': scheme, 'x-forwarded-client-cert': xfcc } = request.headers;
+        response.end(JSON.stringify({ host, scheme, xfcc }));
+      });
+      const pass = createTlsServer({ cert: own.chain, key: own.key }, (socket) => socket.end('passed'));
+      const bytes = createTcpServer((socket) => socket.pipe(socket));
+      servers.push(web, pass, bytes);
+      const targets = [
+        ['outbound|80||web.test', await portOf(web)],
+        ['outbound|443||pass.test', await portOf(pass)],
+        ['outbound|9000||bytes.test', await portOf(bytes)],
+      ] as const;
+      const certificates: [string, Certificate][] = [
+        ['kubernetes://a', authority.issue('a.test', 'bytes.test')],
+        ['kubernetes://b', authority.issue('*.b.test')],
+        ['kubernetes://m', authority.issue('m.test', 'o.test')],
+      ];
+      const bootstrap = bootstrapOf(targets, certificates, { 'kubernetes://m-cacert': clients.chain });
+      proxy = await startProxyProcess(plane, JSON.stringify(bootstrap), adminPort);
+    }, 60_000);
+    afterAll(async () => {
+      await proxy?.stop();
+      for (const server of servers) server.close();
+      rmSync(directory, { recursive: true, force: true });
     });
-    const pass = createTlsServer({ cert: own.chain, key: own.key }, (socket) => socket.end('passed'));
-    const bytes = createTcpServer((socket) => socket.pipe(socket));
-    servers.push(web, pass, bytes);
-    const targets = [
-      ['outbound|80||web.test', await portOf(web)],
-      ['outbound|443||pass.test', await portOf(pass)],
-      ['outbound|9000||bytes.test', await portOf(bytes)],
-    ] as const;
-    const certificates: [string, Certificate][] = [
-      ['kubernetes://a', authority.issue('a.test', 'bytes.test')],
-      ['kubernetes://b', authority.issue('*.b.test')],
-      ['kubernetes://m', authority.issue('m.test', 'o.test')],
-    ];
-    const bootstrap = bootstrapOf(targets, certificates, { 'kubernetes://m-cacert': clients.chain });
-    envoy = await startProxyProcess('envoy', JSON.stringify(bootstrap), adminPort);
-  }, 60_000);
-  afterAll(async () => {
-    await envoy?.stop();
-    for (const server of servers) server.close();
-    rmSync(directory, { recursive: true, force: true });
-  });
 
-  const dial = (
-    servername: string,
-    options: ConnectionOptions = {},
-    port = ports.https,
-  ): Promise<TLSSocket> =>
-    secured(connect({ host: address, port, servername, ca: authority.chain, ...options }));
-  const get = async (host: string, options: ConnectionOptions = {}): Promise<Answer> =>
-    request(await dial(host, options), host);
+    const dial = (
+      servername: string,
+      options: ConnectionOptions = {},
+      port = ports.https,
+    ): Promise<TLSSocket> =>
+      secured(connect({ host: address, port, servername, ca: authority.chain, ...options }));
+    const get = async (host: string, options: ConnectionOptions = {}): Promise<Answer> =>
+      request(await dial(host, options), host);
 
-  test('SIMPLE: TLS 1.3, h2, the certificate of the name that is asked for (C7.04, T15, partly A5.07, partly A6.05)', async () => {
-    const a = await dial('a.test', { ALPNProtocols: ['h2', 'http/1.1'] });
-    expect([a.getProtocol(), a.alpnProtocol, a.getPeerCertificate().subject.CN]).toEqual([
-      'TLSv1.3',
-      'h2',
-      'a.test',
-    ]);
-    a.destroy();
-    const b = await dial('x.b.test');
-    expect(b.getPeerCertificate().subject.CN).toBe('*.b.test');
-    b.destroy();
-    expect(await get('a.test')).toMatchObject({
-      status: 200,
-      server: 'istio-envoy',
-      seen: { host: 'a.test', scheme: 'https' },
+    test('SIMPLE: TLS 1.3, h2, the certificate of the name that is asked for (C7.04, T15, partly A5.07, partly A6.05)', async () => {
+      const a = await dial('a.test', { ALPNProtocols: ['h2', 'http/1.1'] });
+      expect([a.getProtocol(), a.alpnProtocol, a.getPeerCertificate().subject.CN]).toEqual([
+        'TLSv1.3',
+        'h2',
+        'a.test',
+      ]);
+      a.destroy();
+      const b = await dial('x.b.test');
+      expect(b.getPeerCertificate().subject.CN).toBe('*.b.test');
+      b.destroy();
+      expect(await get('a.test')).toMatchObject({
+        status: 200,
+        server: 'istio-envoy',
+        seen: { host: 'a.test', scheme: 'https' },
+      });
     });
-  });
 
-  test('a server name of nobody: the connection is closed (T15, partly A6.05)', async () => {
-    await expect(dial('nobody.test')).rejects.toThrow(/ECONNRESET|closed|hang up|disconnected/);
-  });
+    test('a server name of nobody: the connection is closed (T15, partly A6.05)', async () => {
+      await expect(dial('nobody.test')).rejects.toThrow(/ECONNRESET|closed|hang up|disconnected/);
+    });
 
-  test('a name and a Host that belong to different servers: no virtual host, 404', async () => {
-    expect(await request(await dial('a.test'), 'm.test')).toMatchObject({ status: 404 });
-  });
+    test('a name and a Host that belong to different servers: no virtual host, 404', async () => {
+      expect(await request(await dial('a.test'), 'm.test')).toMatchObject({ status: 404 });
+    });
 
-  test('minProtocolVersion: older clients are refused (C7.08)', async () => {
-    await expect(dial('x.b.test', { maxVersion: 'TLSv1.2' })).rejects.toThrow(/protocol version/);
-    const old = await dial('a.test', { maxVersion: 'TLSv1.2' });
-    expect(old.getProtocol()).toBe('TLSv1.2');
-    old.destroy();
-  });
+    test('minProtocolVersion: older clients are refused (C7.08)', async () => {
+      await expect(dial('x.b.test', { maxVersion: 'TLSv1.2' })).rejects.toThrow(/protocol version/);
+      const old = await dial('a.test', { maxVersion: 'TLSv1.2' });
+      expect(old.getProtocol()).toBe('TLSv1.2');
+      old.destroy();
+    });
 
-  test('MUTUAL: clients must show a certificate of the credential’s CA, and its details go on (C7.04, C7.10)', async () => {
-    await expect(get('m.test')).rejects.toThrow(/certificate required|ECONNRESET|closed/);
-    const stranger = authority.issue('stranger.test');
-    await expect(get('m.test', { cert: stranger.chain, key: stranger.key })).rejects.toThrow(
-      /unknown ca|ECONNRESET|closed/,
-    );
-    const { status, seen } = await get('m.test', { cert: client.chain, key: client.key });
-    expect(status).toBe(200);
-    expect(seen?.xfcc).toMatch(/Subject="CN=client.test"/);
-    expect(seen?.xfcc).toContain('DNS=client.test');
-  });
+    test('MUTUAL: clients must show a certificate of the credential’s CA, and its details go on (C7.04, C7.10)', async () => {
+      await expect(get('m.test')).rejects.toThrow(/certificate required|ECONNRESET|closed/);
+      const stranger = authority.issue('stranger.test');
+      await expect(get('m.test', { cert: stranger.chain, key: stranger.key })).rejects.toThrow(
+        /unknown ca|ECONNRESET|closed/,
+      );
+      const { status, seen } = await get('m.test', { cert: client.chain, key: client.key });
+      expect(status).toBe(200);
+      expect(seen?.xfcc).toMatch(/Subject="CN=client.test"/);
+      expect(seen?.xfcc).toContain('DNS=client.test');
+    });
 
-  test('OPTIONAL_MUTUAL: none will do, a strange one will not (C7.04)', async () => {
-    expect(await get('o.test')).toMatchObject({ status: 200, seen: { host: 'o.test' } });
-    expect((await get('o.test', { cert: client.chain, key: client.key })).seen?.xfcc).toContain(
-      'client.test',
-    );
-    const stranger = authority.issue('stranger.test');
-    await expect(get('o.test', { cert: stranger.chain, key: stranger.key })).rejects.toThrow(
-      /unknown ca|ECONNRESET|closed/,
-    );
-  });
+    test('OPTIONAL_MUTUAL: none will do, a strange one will not (C7.04)', async () => {
+      expect(await get('o.test')).toMatchObject({ status: 200, seen: { host: 'o.test' } });
+      expect((await get('o.test', { cert: client.chain, key: client.key })).seen?.xfcc).toContain(
+        'client.test',
+      );
+      const stranger = authority.issue('stranger.test');
+      await expect(get('o.test', { cert: stranger.chain, key: stranger.key })).rejects.toThrow(
+        /unknown ca|ECONNRESET|closed/,
+      );
+    });
 
-  test('PASSTHROUGH beside them: the server’s own certificate (C7.05, C6.02)', async () => {
-    const socket = await dial('pass.test');
-    expect(socket.getPeerCertificate().subject.CN).toBe('pass.test');
-    const [data] = (await once(socket, 'data')) as [Buffer];
-    expect(data.toString()).toBe('passed');
-    socket.destroy();
-  });
+    test('PASSTHROUGH beside them: the server’s own certificate (C7.05, C6.02)', async () => {
+      const socket = await dial('pass.test');
+      expect(socket.getPeerCertificate().subject.CN).toBe('pass.test');
+      const [data] = (await once(socket, 'data')) as [Buffer];
+      expect(data.toString()).toBe('passed');
+      socket.destroy();
+    });
 
-  test('TLS ended before TCP, and TCP in clear on the same port (C7.03, C7.05)', async () => {
-    const socket = await dial('bytes.test', {}, ports.tls);
-    expect(await echoed(socket, 'secret')).toBe('secret');
-    const plain = connectTcp(ports.tls, address);
-    await once(plain, 'connect');
-    expect(await echoed(plain, 'in clear')).toBe('in clear');
-  });
+    test('TLS ended before TCP, and TCP in clear on the same port (C7.03, C7.05)', async () => {
+      const socket = await dial('bytes.test', {}, ports.tls);
+      expect(await echoed(socket, 'secret')).toBe('secret');
+      const plain = connectTcp(ports.tls, address);
+      await once(plain, 'connect');
+      expect(await echoed(plain, 'in clear')).toBe('in clear');
+    });
 
-  test('httpsRedirect: 301 to the same host and path (C7.06)', async () => {
-    const socket = connectTcp(ports.http, address);
-    await once(socket, 'connect');
-    expect(await request(socket, 'a.test', '/x?y=1')).toMatchObject({
-      status: 301,
-      location: 'https://a.test/x?y=1',
+    test('httpsRedirect: 301 to the same host and path (C7.06)', async () => {
+      const socket = connectTcp(ports.http, address);
+      await once(socket, 'connect');
+      expect(await request(socket, 'a.test', '/x?y=1')).toMatchObject({
+        status: 301,
+        location: 'https://a.test/x?y=1',
+      });
     });
   });
 });

@@ -168,9 +168,6 @@ dynamic_resources:
     expect(refused('dynamic_resources: { cds_config: { ads: {} } }')).toThrow(
       /dynamic_resources\.cds_config\.ads: needs dynamic_resources\.ads_config/,
     );
-    expect(refused('static_resources: { secrets: [{ name: a }] }')).toThrow(
-      /static_resources\.secrets: is not supported/,
-    );
     expect(refused('tracing: {}')).toThrow(/^tracing: is not supported/);
     expect(refused('overload_manager: {}')).toThrow(/overload_manager: is not supported/);
     expect(refused('admin: { address: { pipe: { path: /x } } }')).toThrow(

@@ -16,6 +16,7 @@ import { Cluster_DiscoveryType } from '../../api/gen/envoy/config/cluster/v3/clu
 import type { Node } from '../../api/gen/envoy/config/core/v3/base_pb.js';
 import type { ConfigSource as ConfigSourceMessage } from '../../api/gen/envoy/config/core/v3/config_source_pb.js';
 import type { Listener } from '../../api/gen/envoy/config/listener/v3/listener_pb.js';
+import type { Secret } from '../../api/gen/envoy/extensions/transport_sockets/tls/v3/secret_pb.js';
 import type { StatsMatcher } from '../../api/gen/envoy/config/metrics/v3/stats_pb.js';
 import { StatsConfigSchema } from '../../api/gen/envoy/config/metrics/v3/stats_pb.js';
 import { ConfigError } from '../config-error.ts';
@@ -29,6 +30,8 @@ export interface ProxyOptions {
   readonly node: Node | undefined;
   readonly clusters: readonly Cluster[];
   readonly listeners: readonly Listener[];
+  /** Those that TLS contexts name without a source. */
+  readonly secrets: readonly Secret[];
   /** Where ADS is to be had; undefined: no ADS. */
   readonly ads: GrpcServer | undefined;
   /** What config sources may refer to, here and in what they bring. */
@@ -68,7 +71,7 @@ export function readOptions(bootstrap: Bootstrap): ProxyOptions {
       Bootstrap_StaticResourcesSchema,
       staticResources,
       'static_resources',
-      new Set(['listeners', 'clusters']),
+      new Set(['listeners', 'clusters', 'secrets']),
     );
   }
   if (bootstrap.clusterManager !== undefined) {
@@ -94,6 +97,7 @@ export function readOptions(bootstrap: Bootstrap): ProxyOptions {
     node: bootstrap.node,
     clusters: staticResources?.clusters ?? [],
     listeners: staticResources?.listeners ?? [],
+    secrets: staticResources?.secrets ?? [],
     ...readDynamicResources(dynamicResources, staticResources?.clusters ?? []),
     admin: admin === undefined ? undefined : readAdmin(admin),
     fixedTags: readStatsConfig(bootstrap, withoutEffect),

@@ -23,6 +23,7 @@ import { createTcpProxy } from '../network/tcp-proxy.ts';
 import { durationMs, refuseFields } from '../refuse-fields.ts';
 import type { DownstreamTls } from '../tls/downstream-tls.ts';
 import { compileDownstreamTls } from '../tls/downstream-tls.ts';
+import type { HeldSecret, SecretManager } from '../tls/secret-manager.ts';
 import type { SslStats } from '../tls/stats.ts';
 import { TlsFilter, defaultHandshakeTimeoutMs } from '../tls/tls-filter.ts';
 import type { RouteManager } from './route-manager.ts';
@@ -36,6 +37,7 @@ export interface ChainContext {
   /** Everything that a network filter is given, but its routes. */
   readonly filterContext: Omit<FilterContext, 'routes'>;
   readonly routes: RouteManager;
+  readonly secrets: SecretManager;
   readonly sources: SourceContext;
   readonly createHttpConnectionManager: CreateHttpConnectionManager;
   /** Of the listener. */
@@ -59,6 +61,7 @@ export interface RunningChain {
   /** Undefined: a chain without filters, which closes its connections. */
   readonly filter: NetworkFilter | undefined;
   readonly awaitedRoutes: readonly AwaitedRoutes[];
+  readonly awaitedSecrets: readonly HeldSecret[];
   /** Route configurations that stand in the listener itself, for /config_dump. */
   readonly inlineRoutes: readonly RouteConfiguration[];
   /** Gives up what the filter holds; its connections are closed first. */
@@ -80,13 +83,6 @@ export function createChain(config: FilterChain, path: string, context: ChainCon
       'transport_socket_connect_timeout',
     ]),
   );
-  const tls = compileDownstreamTls(config.transportSocket, `${path}.transport_socket`);
-  if (tls === undefined && !isRawBuffer(config.transportSocket)) {
-    throw new ConfigError(
-      `${path}.transport_socket`,
-      `${config.transportSocket?.name ?? ''} is not supported by this proxy; use raw_buffer or tls`,
-    );
-  }
   const last = config.filters.length - 1;
   const held = new HeldRoutes(context.routes);
   let made: MadeFilter | undefined;
@@ -121,6 +117,14 @@ export function createChain(config: FilterChain, path: string, context: ChainCon
       throw error;
     }
   });
+  let tls: DownstreamTls | undefined;
+  try {
+    tls = transportOf(config, path, context);
+  } catch (error) {
+    made?.filter.close();
+    held.releaseAll();
+    throw error;
+  }
   if (made !== undefined && tls !== undefined)
     made = { ...made, filter: withTls(made.filter, tls, config, context) };
   return {
@@ -129,10 +133,12 @@ export function createChain(config: FilterChain, path: string, context: ChainCon
     config,
     filter: made?.filter,
     awaitedRoutes: made?.awaitedRoutes ?? [],
+    awaitedSecrets: tls?.secrets ?? [],
     inlineRoutes: made?.inlineRoutes ?? [],
     dispose: () => {
       made?.filter.close();
       held.releaseAll();
+      tls?.dispose();
     },
   };
 }
@@ -151,6 +157,20 @@ interface MadeFilter {
   readonly filter: NetworkFilter;
   readonly awaitedRoutes: readonly AwaitedRoutes[];
   readonly inlineRoutes: readonly RouteConfiguration[];
+}
+
+/** Undefined for raw_buffer. Throws ConfigError. */
+function transportOf(config: FilterChain, path: string, context: ChainContext): DownstreamTls | undefined {
+  const { transportSocket } = config;
+  const at = `${path}.transport_socket`;
+  const tls = compileDownstreamTls(transportSocket, at, context.secrets, context.sslStats);
+  if (tls === undefined && !isRawBuffer(transportSocket)) {
+    throw new ConfigError(
+      at,
+      `${transportSocket?.name ?? ''} is not supported by this proxy; use raw_buffer or tls`,
+    );
+  }
+  return tls;
 }
 
 function withTls(

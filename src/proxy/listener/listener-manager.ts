@@ -326,17 +326,18 @@ export class ListenerManager implements ResourceConsumer {
 
   #warm(listener: RunningListener): void {
     const awaited = allChains(listener).flatMap((chain) => chain.awaitedRoutes);
-    let missing = awaited.length;
+    const secrets = allChains(listener).flatMap((chain) => chain.awaitedSecrets);
+    let missing = awaited.length + secrets.length;
     const ready = (): void => {
       if (missing === 0 && this.#warming.get(listener.name) === listener) this.#activate(listener);
     };
+    const one = (): void => {
+      missing--;
+      ready();
+    };
+    for (const secret of secrets) listener.warmingTimers.push(secret.whenReady(one));
     for (const { source, name } of awaited) {
-      listener.warmingTimers.push(
-        this.#options.routes.whenReady(source, name, () => {
-          missing--;
-          ready();
-        }),
-      );
+      listener.warmingTimers.push(this.#options.routes.whenReady(source, name, one));
     }
     ready();
   }

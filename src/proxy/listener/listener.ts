@@ -23,6 +23,7 @@ import { socketAddress } from '../io/socket-address.ts';
 import type { TrafficDirection } from '../network/filter.ts';
 import { durationMs, refuseFields } from '../refuse-fields.ts';
 import type { StatsScope, StatsStore } from '../stats/stats.ts';
+import type { SecretManager } from '../tls/secret-manager.ts';
 import { sslStats } from '../tls/stats.ts';
 import type { ClusterLookup } from '../upstream/cluster.ts';
 import { Acceptor, transportFailure } from './accepting.ts';
@@ -42,6 +43,7 @@ export interface ListenerContext {
   readonly stats: StatsStore;
   readonly clusters: ClusterLookup;
   readonly routes: RouteManager;
+  readonly secrets: SecretManager;
   readonly sources: SourceContext;
   readonly accessLogs: (configs: readonly AccessLog[]) => AccessLogger;
   readonly createHttpConnectionManager: CreateHttpConnectionManager;

@@ -102,7 +102,7 @@ test.each(['GRPC', 'DELTA_GRPC'])(
   },
 );
 
-test('extension configs and secrets, which this proxy does not fetch, are refused by name; nothing waits for them (partly D1.05)', async () => {
+test('extension configs, which this proxy does not fetch, are refused by name; a secret is waited for as long as its source says (partly D1.05)', async () => {
   const server = new AnsweringServer();
   const discovered: JsonObject = {
     name: 'found',
@@ -117,7 +117,9 @@ test('extension configs and secrets, which this proxy does not fetch, are refuse
       typed_config: {
         '@type': 'type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext',
         common_tls_context: {
-          tls_certificate_sds_secret_configs: [{ name: 'secret', sds_config: { ads: {} } }],
+          tls_certificate_sds_secret_configs: [
+            { name: 'secret', sds_config: { ads: {}, initial_fetch_timeout: '0.3s' } },
+          ],
         },
       },
     },
@@ -130,9 +132,15 @@ test('extension configs and secrets, which this proxy does not fetch, are refuse
   expect(await status(22794)).toBe(201);
   await waitFor('the NACK', () => server.errors.length > 0 || undefined);
   expect(server.errors[0]).toMatch(/Listener ecds: .*http_filters/);
-  expect(server.errors[0]).toMatch(/Listener sds: .*transport_socket/);
   expect(proxy.server.listeners.warming()).toEqual([]);
-  expect(proxy.server.listeners.failed().map(({ name }) => name)).toEqual(['ecds', 'sds']);
+  expect(proxy.server.listeners.failed().map(({ name }) => name)).toEqual(['ecds']);
+  expect(proxy.stat('sds.secret.init_fetch_timeout')).toBe(1);
+  // It serves without: as Envoy, every connection is closed.
+  await expect(status(22793)).rejects.toThrow();
+  const factory = [...proxy.server.stats.counters()].filter(({ id }) =>
+    id.name.endsWith('downstream_context_secrets_not_ready'),
+  );
+  expect(factory.map(({ value }) => value)).toContain(1);
 });
 
 test('delta: endpoints of which the server says that there are none are waited for no more, though that would be for ever (partly D1.05)', async () => {

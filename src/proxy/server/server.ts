@@ -25,6 +25,7 @@ import { ListenerManager } from '../listener/listener-manager.ts';
 import type { CreateHttpConnectionManager } from '../listener/filter-chain.ts';
 import type { OriginalDestination } from '../listener/listener-filters.ts';
 import { RouteManager } from '../listener/route-manager.ts';
+import { SecretManager } from '../tls/secret-manager.ts';
 import type { RouteManagerOptions } from '../listener/route-manager.ts';
 import { StatsStore } from '../stats/stats.ts';
 
@@ -57,6 +58,7 @@ export class ProxyServer {
   readonly clusters: ClusterManager;
   readonly listeners: ListenerManager;
   readonly routes: RouteManager;
+  readonly secrets: SecretManager;
   readonly eds: EdsSubscriptions;
   readonly sinks: FileSinks;
   readonly startedMs: number;
@@ -98,6 +100,13 @@ export class ProxyServer {
       environment: options.environment,
       random,
     };
+    this.secrets = new SecretManager({
+      clock,
+      logger: loggers.logger('secret'),
+      stats: this.stats,
+      sources: config.sources,
+      fixed: config.secrets,
+    });
     this.listeners = new ListenerManager({
       clock,
       random,
@@ -105,6 +114,7 @@ export class ProxyServer {
       stats: this.stats,
       clusters: this.clusters,
       routes: this.routes,
+      secrets: this.secrets,
       sources: config.sources,
       accessLogs: (configs) => compileAccessLogs(configs, logContext),
       createHttpConnectionManager: options.createHttpConnectionManager,
@@ -241,6 +251,7 @@ export class ProxyServer {
       stats: stats.scope('cluster_manager').scope('cds'),
       onFirst: clustersReady,
     });
+    this.secrets.start(this.#subscriptions);
     this.eds.start(this.#subscriptions);
     this.clusters.startSecondary();
     this.#subscriptions.start();

@@ -3,28 +3,32 @@ import { fromBinary } from '@bufbuild/protobuf';
 import { typeUrlOf } from '../../api/any.ts';
 import type { TransportSocket } from '../../api/gen/envoy/config/core/v3/base_pb.js';
 import type { CommonTlsContext } from '../../api/gen/envoy/extensions/transport_sockets/tls/v3/tls_pb.js';
-import {
-  CommonTlsContextSchema,
-  DownstreamTlsContextSchema,
-} from '../../api/gen/envoy/extensions/transport_sockets/tls/v3/tls_pb.js';
+import { DownstreamTlsContextSchema } from '../../api/gen/envoy/extensions/transport_sockets/tls/v3/tls_pb.js';
 import { ConfigError } from '../config-error.ts';
 import { supportsTls } from '../io/tls.ts';
 import { durationMs, refuseFields } from '../refuse-fields.ts';
-import { compileKeyPair } from './key-pair.ts';
+import { compileCredentials } from './credentials.ts';
+import type { HeldSecret, SecretManager } from './secret-manager.ts';
 import { ServerContext } from './server-context.ts';
 import { compileTlsParameters } from './tls-parameters.ts';
-import type { Validation } from './validation.ts';
-import { compileValidation } from './validation.ts';
+import type { SslStats } from './stats.ts';
 
 /** A server's TLS; `current` is exchanged as a whole and counts for new connections. */
 export interface DownstreamTls {
+  /** Undefined until all its secrets have come. */
   readonly current: ServerContext | undefined;
+  /** What its listener waits for before it serves. */
+  readonly secrets: readonly HeldSecret[];
+  /** Gives its secrets up. */
+  dispose(): void;
 }
 
 /** Undefined if `socket` is not TLS. Throws ConfigError below `path`. */
 export function compileDownstreamTls(
   socket: TransportSocket | undefined,
   path: string,
+  secrets: SecretManager,
+  stats: SslStats,
 ): DownstreamTls | undefined {
   if (socket?.configType.case !== 'typedConfig') return undefined;
   const { typeUrl, value } = socket.configType.value;
@@ -48,19 +52,23 @@ export function compileDownstreamTls(
   const common = config.commonTlsContext;
   const commonPath = `${typedPath}.common_tls_context`;
   if (common === undefined) throw new ConfigError(commonPath, 'is required');
-  const validation = commonValidation(common, commonPath);
-  const requireClientCertificate = config.requireClientCertificate ?? false;
-  if (common.tlsCertificates.length === 0)
-    throw new ConfigError(`${commonPath}.tls_certificates`, 'No TLS certificates found for server context');
-  const current = new ServerContext(
-    {
+  const held: HeldSecret[] = [];
+  const releaseAll = (): void => {
+    for (const secret of held) secret.release();
+  };
+  try {
+    const credentials = compileCredentials(common, commonPath, (reference, at) => {
+      const secret = secrets.acquire(reference, at, () => {
+        rebuild();
+        stats.updateBySds.inc();
+      });
+      held.push(secret);
+      return secret;
+    });
+    const fixed = {
       parameters: compileTlsParameters(common.tlsParams, `${commonPath}.tls_params`),
-      keyPairs: common.tlsCertificates.map((certificate, index) =>
-        compileKeyPair(certificate, `${commonPath}.tls_certificates[${index}]`),
-      ),
-      validation,
       protocols: protocolsOf(common, commonPath),
-      requireClientCertificate,
+      requireClientCertificate: config.requireClientCertificate ?? false,
       requireSni: config.requireSni ?? false,
       tickets: !(
         config.sessionTicketKeysType.case === 'disableStatelessSessionResumption' &&
@@ -70,21 +78,28 @@ export function compileDownstreamTls(
         config.sessionTimeout === undefined
           ? undefined
           : Math.floor(durationMs(config.sessionTimeout, 0) / 1000),
-    },
-    commonPath,
-  );
-  return { current };
-}
-
-function commonValidation(common: CommonTlsContext, path: string): Validation | undefined {
-  refuseFields(
-    CommonTlsContextSchema,
-    common,
-    path,
-    new Set(['tls_params', 'tls_certificates', 'validation_context', 'alpn_protocols']),
-  );
-  const { case: kind, value } = common.validationContextType;
-  return kind === 'validationContext' ? compileValidation(value, `${path}.validation_context`) : undefined;
+    };
+    const tls = {
+      current: undefined as ServerContext | undefined,
+      secrets: held,
+      dispose: releaseAll,
+    };
+    const rebuild = (): void => {
+      const now = credentials();
+      if (now === undefined) return;
+      if (now.keyPairs.length === 0)
+        throw new ConfigError(
+          `${commonPath}.tls_certificates`,
+          'No TLS certificates found for server context',
+        );
+      tls.current = new ServerContext({ ...fixed, ...now }, commonPath);
+    };
+    rebuild();
+    return tls;
+  } catch (error) {
+    releaseAll();
+    throw error;
+  }
 }
 
 function protocolsOf(common: CommonTlsContext, path: string): readonly string[] {

@@ -15,6 +15,9 @@ const names = [
 
 export type SslStats = Readonly<Record<(typeof names)[number], Counter>> & {
   /** A handshake that has succeeded. */
+  /** server_ssl_socket_factory.*: secrets came, or a client before them. */
+  readonly updateBySds: Counter;
+  readonly secretsNotReady: Counter;
   readonly count: (facts: HandshakeFacts) => void;
 };
 
@@ -25,8 +28,11 @@ export function sslStats(scope: StatsScope): SslStats {
     (typeof names)[number],
     Counter
   >;
+  const factory = scope.scope('server_ssl_socket_factory');
   return {
     ...counters,
+    updateBySds: factory.counter('ssl_context_update_by_sds'),
+    secretsNotReady: factory.counter('downstream_context_secrets_not_ready'),
     count: (facts) => {
       counters.handshake.inc();
       if (facts.resumed) counters.session_reused.inc();

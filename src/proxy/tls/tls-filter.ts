@@ -44,7 +44,7 @@ export class TlsFilter implements NetworkFilter {
     const { current } = this.options.tls;
     if (current === undefined) {
       // Its secrets have not come.
-      this.options.stats.connection_error.inc();
+      this.options.stats.secretsNotReady.inc();
       connection.wire.destroy();
       return;
     }
