@@ -266,7 +266,7 @@ test('apply: a control plane that does not take files over is told of (stopped),
   expect(readdirSync(join(folder, 'mesh'))).toEqual(['services.yaml']);
 });
 
-test('proxy-status: both dialects, SYNCED, STALE, ERROR, NOT SENT and IGNORED; wait counts delta proxies, too (B4.10)', async () => {
+test('proxy-status: both dialects, SYNCED, STALE, ERROR, NOT SENT and IGNORED; wait counts delta proxies, too (B4.10, delta-xds-stale)', async () => {
   const loads = (
     [
       ['delta', 'delta-{n}'],

@@ -338,7 +338,7 @@ describe('startPilot under fault', () => {
     await waitFor('the others', () => pilot.connections.size === 100 || undefined);
   });
 
-  test('startPilot: a proxy that does not read costs one response; others go on', async () => {
+  test('startPilot: a proxy that does not read costs one response; others go on (ADS hang, 34633)', async () => {
     const { pilot, apply } = await setUp();
     const slow = await follow(pilot, 'slow');
     const quick = await follow(pilot, 'quick');
@@ -531,7 +531,7 @@ describe('debug pages', () => {
       expect(body).toContain(name);
   });
 
-  test('debug pages: only for this machine, under its own name (F.03, traps 16)', async () => {
+  test('debug pages: only for this machine, under its own name (partly F.03, traps 16)', async () => {
     const { pilot } = await setUp();
     const base = `http://127.0.0.1:${pilot.httpPort}`;
     const rebound = await call({ url: `${base}/debug/syncz`, headers: { host: 'evil.example.com' } });

@@ -13,7 +13,7 @@ afterEach(async () => {
   for (const each of opened.splice(0).reverse()) await each.close();
 });
 
-test('pages want an identity: of its own namespace’s proxies alone, all for the root namespace (traps.md 16)', async () => {
+test('pages want an identity: of its own namespace’s proxies alone, all for the root namespace (F.03, traps.md 16)', async () => {
   const issuedTokens = new IssuedTokens();
   for (const namespace of ['shop', 'bank', 'istio-system'])
     issuedTokens.add(`token-of-${namespace}`, {
@@ -50,6 +50,7 @@ test('pages want an identity: of its own namespace’s proxies alone, all for th
   expect(await get('/debug/config_dump?proxyID=web.shop', 'nobody')).toBe(401);
   expect(await get('/debug/config_dump?proxyID=web.shop', 'shop')).toBe(200);
   expect(await get('/debug/edsz?proxyID=web.shop', 'shop')).toBe(200);
+  expect(await get('/debug/ndsz?proxyID=web.shop', 'shop')).toBe(200);
   // Of others it is as if they were not connected.
   expect(await get('/debug/config_dump?proxyID=web.bank', 'shop')).toBe(404);
   expect(await get('/debug/config_dump?proxyID=web.nowhere', 'shop')).toBe(404);
@@ -68,6 +69,9 @@ test('pages want an identity: of its own namespace’s proxies alone, all for th
     expect(await get(`/debug/${page}`.replace(/\/$/, ''), 'shop'), page).toBe(403);
   for (const page of ['adsz', 'configz', 'config_dump?proxyID=web.shop', 'config_dump?proxyID=web.bank'])
     expect(await get(`/debug/${page}`, 'istio-system'), page).toBe(200);
+  // By its own name it is this machine that asks: always.
+  const local = await call({ url: `http://127.0.0.1:${pilot.httpPort}/debug/adsz` });
+  expect(local.status).toBe(200);
   // What says nothing of anybody answers everybody.
   expect(await get('/ready')).toBe(200);
 });
