@@ -115,8 +115,9 @@ test('XdsServer: one stream with much to do does not keep others waiting (traps 
   const other = keep(new BareDeltaClient(port));
   other.send({ typeUrl: typeUrls.route, resourceNamesSubscribe: ['80'], node });
   await other.next();
-  // Without turns it would be answered when all has been worked off.
   expect(performance.now() - beginMs).toBeLessThan(4000);
-  expect(worked).toBeLessThan(500);
+  await new Promise((resolve) => setTimeout(resolve, 5000));
+  // A second, and a quarter of the rest; without a budget it is as much as there is time for.
+  expect(worked * 10).toBeLessThan(1000 + (performance.now() - beginMs) * 0.25 + 800);
   expect(busy.error).toBeUndefined();
-});
+}, 20_000);
