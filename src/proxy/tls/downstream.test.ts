@@ -89,7 +89,7 @@ for (const plane of ['fairlead', 'envoy'] as const) {
         expect(seen['x-forwarded-client-cert']).toBeUndefined();
       });
 
-      test('the chain of the name: exact before wildcard, case is none, nobody’s is closed (D2.05, D2.03)', async () => {
+      test('the chain of the name: exact before wildcard, case is none, nobody’s is closed (partly D2.05, D2.03)', async () => {
         const names = {
           'a.test': 'a.test',
           'A.TEST': 'a.test',
@@ -134,7 +134,7 @@ for (const plane of ['fairlead', 'envoy'] as const) {
         ).rejects.toThrow(/handshake failure/);
       });
 
-      test('a client’s certificate: must be there, of the authority, with the name (D6.12, D4.13)', async () => {
+      test('a client’s certificate: must be there, of the authority, with the name (partly D6.12, partly D4.13)', async () => {
         await expect(get({})).rejects.toThrow(/certificate required|closed|ECONNRESET/);
         const stranger = authority.issue('client.test', uri);
         await expect(get({ cert: stranger.chain, key: stranger.key })).rejects.toThrow(
