@@ -238,27 +238,44 @@ status: {conditions: [{type: Ready, status: "True", lastHeartbeatTime: "2026-01-
   test('fault: 10,000 objects go at once and are put back: the proxy follows, and nothing stays behind', async () => {
     const store = new ConfigStore();
     putSource(store, 'base', base);
+    const pods = (index: number): string =>
+      [1, 2, 3, 4, 5, 6, 7, 8]
+        .map((each) => pod(`s${index}`, each).replace('10.1.0.', `10.${10 + (index >> 8)}.${index & 255}.`))
+        .join('');
     const many = configsOfYaml(
-      Array.from(
-        { length: 5000 },
-        (_, index) =>
-          `${service(`s${index}`, `10.97.${index >> 8}.${index & 255}`)}${virtualService(`s${index}`, '4s')}`,
-      ).join(''),
+      Array.from({ length: 1000 }, (_, index) => {
+        const name = `s${index}`;
+        const ip = `10.97.${index >> 8}.${index & 255}`;
+        return service(name, ip) + virtualService(name, '4s') + pods(index);
+      }).join(''),
       'many.yaml',
     );
     expect(many).toHaveLength(10_000);
     store.applyBatch('many', many, []);
     const { pilot } = await open(store);
-    const client = await follow(pilot);
+    const client = new FollowingClient(pilot.grpcPort, { node });
+    clients.push(client);
+    await waitFor(
+      'all of it',
+      () => addressesOf(client, 's999').length === 8 && client.routes.has('9080'),
+      60_000,
+    );
     const before = stateOf(client);
-    expect(client.clusters.size).toBeGreaterThan(5000);
+    expect(client.clusters.size).toBeGreaterThan(1000);
+    const startUs = process.cpuUsage().user;
     store.applyBatch('many', [], many.map(configKey));
-    await waitFor('few clusters', () => client.clusters.size < 100 || undefined);
-    await waitFor('few hosts', () => (client.routes.get('9080')?.virtualHosts.length ?? 0) < 10 || undefined);
+    // Taking it in holds the process up for what it is told, not for the square of that (which was 2.5 s).
+    expect(process.cpuUsage().user - startUs).toBeLessThan(1_500_000);
+    await waitFor('few clusters', () => client.clusters.size < 100 || undefined, 60_000);
+    await waitFor(
+      'few hosts',
+      () => (client.routes.get('9080')?.virtualHosts.length ?? 0) < 10 || undefined,
+      60_000,
+    );
     expect(addressesOf(client, 'web')).toEqual(['10.1.0.1', '10.1.0.2']);
     store.applyBatch('many', many, []);
-    await waitFor('all of it again', () => stateOf(client).join() === before.join() || undefined);
-  }, 60_000);
+    await waitFor('all of it again', () => stateOf(client).join() === before.join() || undefined, 60_000);
+  }, 180_000);
 });
 
 describe('what connections do', () => {
@@ -287,8 +304,8 @@ describe('what connections do', () => {
   test('fault: a storm of reconnecting proxies: as many as may come do, the others come again, all get everything', async () => {
     const store = new ConfigStore();
     putSource(store, 'base', base);
-    const { pilot, logs } = await open(store, { rate: 40 });
-    const count = 160;
+    const { pilot, logs } = await open(store, { rate: 20 });
+    const count = 120;
     let refusals = 0;
     const heapBefore = process.memoryUsage().heapUsed;
     const connect = async (): Promise<FollowingClient> => {
@@ -311,7 +328,7 @@ describe('what connections do', () => {
     expect(pilot.connections.size).toBe(count);
     expect(refusals).toBeGreaterThan(0);
     // Hundreds of refusals are one line.
-    expect(logs.filter((line) => line.includes('refused: more than 40'))).toHaveLength(1);
+    expect(logs.filter((line) => line.includes('refused: more than 20'))).toHaveLength(1);
     expect((process.memoryUsage().heapUsed - heapBefore) / count).toBeLessThan(1024 * 1024);
     putSource(store, 'route', virtualService('web', '5s'));
     for (const client of storm) {

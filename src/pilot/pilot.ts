@@ -37,7 +37,7 @@ import { parseProxyNode } from './proxy-node.ts';
 import { PushQueue } from './push/push-queue.ts';
 import { RecentlyTold } from '../base/recently-told.ts';
 import type { PushReason, PushRequest } from './push/push-request.ts';
-import { Debounce, mergePushRequests } from './push/push-request.ts';
+import { Debounce } from './push/push-request.ts';
 import type { ConnectedProxy } from './push-status.ts';
 import { unlessFailed } from './push-status.ts';
 import type { AnyResourceKind } from './resources/resources.ts';
@@ -374,14 +374,17 @@ export class PilotServer implements Pilot {
     this.ledger.accept(changes, relevant.length > 0);
     if (relevant.length === 0) return;
     this.world.apply(relevant);
-    let request: PushRequest | undefined;
+    // One request for all: merged one by one, ten thousand objects would hold the process up for seconds.
+    const reasons = new Map<PushReason, number>();
+    const configs = new Set<string>();
     for (const { before, after } of relevant) {
       const reason = reasonOf((after ?? before)?.kind ?? '');
       const isGone = reason === 'service' && after === undefined;
       this.metrics.inboundUpdates.add(1, { type: isGone ? 'svcdelete' : inboundTypes[reason] });
-      request = mergePushRequests(request, this.#request(reason, [keyOf(after ?? before)]));
+      reasons.set(reason, (reasons.get(reason) ?? 0) + 1);
+      configs.add(keyOf(after ?? before));
     }
-    if (request !== undefined) this.#debounce.add(request);
+    this.#debounce.add({ reasons, configs, isForced: false, startMs: this.clock.monotonicMs() });
   }
 
   #request(reason: PushReason, configs: readonly string[]): PushRequest {
