@@ -113,6 +113,8 @@ export class TlsHandle implements TcpHandle {
     this.#wrap = wrap;
     wrap._parent = parent;
     wrap._secureContext = options.context;
+    // TLSWrap is held weakly by Node; the TCP handle, which lives until it is closed, holds it through this.
+    parent.onread = () => void this;
     wrap.onhandshakestart = ignore;
     wrap.onhandshakedone = () => void setImmediate(() => this.#handshakeDone());
     wrap.onerror = (error) => void setImmediate(() => this.#failed(error));
