@@ -7,9 +7,8 @@ import { runInNewContext } from 'node:vm';
 import { toBinary } from '@bufbuild/protobuf';
 import type { Config } from '../src/config/config.ts';
 import { readText } from '../src/config/reader.ts';
-import * as translate from '../src/translate/index.ts';
 import { proxyScope } from '../src/translate/scope.ts';
-import type { AnyResourceKind } from '../test/support/golden.ts';
+import { proxyKinds } from '../test/support/golden.ts';
 import { proxyNode, worldOf } from '../test/support/world.ts';
 import { fillTemplate } from './go-template.ts';
 import type { BenchOptions, Measurement, Scenario } from './scenario.ts';
@@ -39,16 +38,6 @@ interface Measured {
   readonly sentBytes: number;
   readonly resources: number;
 }
-
-const { clusters, endpoints, listeners, routes, extensionConfigs } = translate;
-/** What a proxy of the shapes asks for. */
-const kinds = [
-  clusters,
-  endpoints,
-  listeners,
-  routes,
-  extensionConfigs,
-] as unknown as readonly AnyResourceKind[];
 
 async function run({ log, rounds }: BenchOptions): Promise<Measurement> {
   const root = process.env['FAIRLEAD_ISTIO_TESTDATA'];
@@ -104,7 +93,7 @@ function measure(configs: readonly Config[], shape: Shape): Measured {
   );
   let sentBytes = 0;
   const kept: unknown[] = [];
-  for (const kind of kinds) {
+  for (const kind of proxyKinds) {
     for (const name of kind.names(world, scope)) {
       const input = kind.input(world, scope, name);
       if (input === undefined) continue;

@@ -16,7 +16,6 @@ import { configKey } from '../src/config/config.ts';
 import type { Pilot } from '../src/pilot/pilot.ts';
 import { startPilot } from '../src/pilot/pilot.ts';
 import type { AnyResourceKind } from '../src/pilot/resources/resources.ts';
-import * as translate from '../src/translate/index.ts';
 import { messageFromJson, messageToJson } from '../src/api/any.ts';
 import { readCases } from '../conformance/case.ts';
 import { corpus } from '../test/fields/corpus.ts';
@@ -24,6 +23,7 @@ import { createAuthority } from '../test/support/certificates.ts';
 import { readGoldenCases } from '../test/support/golden.ts';
 import type { ProxyProcess } from '../test/support/proxy-process.ts';
 import { startProxyProcess } from '../test/support/proxy-process.ts';
+import { proxyKinds } from '../test/support/golden.ts';
 import { startSecretServer } from '../test/support/secret-server.ts';
 import { needs } from '../test/support/tools.ts';
 import { waitFor } from '../test/support/wait.ts';
@@ -67,7 +67,7 @@ describe.skipIf(needs('envoy', 'openssl'))('stock Envoy over ADS', () => {
       loggers: new LoggerRegistry({ level: 'off' }),
       grpcAddress: '127.0.0.1:0',
       httpAddress: '127.0.0.1:0',
-      kinds: (Object.values(translate) as unknown as readonly AnyResourceKind[]).map(withSecretServer),
+      kinds: (proxyKinds as unknown as readonly AnyResourceKind[]).map(withSecretServer),
       meshConfig: {
         ...defaultMeshConfig,
         proxyListenPort: ports.outbound,

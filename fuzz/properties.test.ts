@@ -11,13 +11,12 @@ import { PilotWorld } from '../src/pilot/world/world.ts';
 import * as translate from '../src/translate/index.ts';
 import { proxyScope } from '../src/translate/scope.ts';
 import type { World } from '../src/translate/world.ts';
-import type { AnyResourceKind } from '../test/support/golden.ts';
+import { proxyKinds as kinds } from '../test/support/golden.ts';
 import { proxyNode, worldOf } from '../test/support/world.ts';
 import { configsOf, randomMesh } from './generate-mesh.ts';
 import { Draw } from './random.ts';
 
 const meshes = 60;
-const kinds = Object.values(translate) as unknown as readonly AnyResourceKind[];
 const nodes: readonly Partial<ProxyNode>[] = [
   { labels: { app: 'a', version: 'v1' }, ipAddresses: ['10.1.0.1'] },
   { type: 'router', namespace: 'istio-system', labels: { istio: 'ingressgateway' } },

@@ -6,9 +6,9 @@ import { messageToJson } from '../../src/api/any.ts';
 import type { Config } from '../../src/config/config.ts';
 import { lookUpKind } from '../../src/config/kinds.ts';
 import type { Kind } from '../../src/config/kinds.ts';
-import * as translate from '../../src/translate/index.ts';
 import { proxyScope } from '../../src/translate/scope.ts';
-import type { AnyResourceKind, GoldenHeader } from '../support/golden.ts';
+import type { GoldenHeader } from '../support/golden.ts';
+import { proxyKinds } from '../support/golden.ts';
 import { configsOfYaml, proxyNode, worldOf } from '../support/world.ts';
 import type { Resources } from './differences.ts';
 import { differingFields } from './differences.ts';
@@ -141,7 +141,7 @@ function resourcesOf({ proxies }: CorpusCase, configs: readonly Config[]): Resou
   for (const [number, { proxy, mesh }] of proxies.entries()) {
     const world = worldOf(configs, mesh ?? {});
     const scope = proxyScope(world, proxyNode(proxy));
-    for (const kind of Object.values(translate) as unknown as readonly AnyResourceKind[]) {
+    for (const kind of proxyKinds) {
       const messageName = kind.schema.name;
       const ofKind = (resources[messageName] ??= {});
       for (const name of kind.names(world, scope)) {

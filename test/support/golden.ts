@@ -12,6 +12,7 @@ import { defaultMeshConfig } from '../../src/config/mesh-config.ts';
 import { formatFieldPath } from '../../src/model/origin.ts';
 import type { ProxyNode } from '../../src/model/proxy-node.ts';
 import { PilotWorld } from '../../src/pilot/world/world.ts';
+import { clusters, endpoints, extensionConfigs, listeners, routes } from '../../src/translate/index.ts';
 import type { ResourceKind } from '../../src/translate/resource.ts';
 import { proxyScope } from '../../src/translate/scope.ts';
 import type { World } from '../../src/translate/world.ts';
@@ -43,6 +44,15 @@ export interface GoldenCase {
 
 // The kinds differ in their type parameters; what comes out of one goes back into the same.
 export type AnyResourceKind = ResourceKind<never, DescMessage>;
+
+/** The kinds that every proxy asks for. */
+export const proxyKinds = [
+  clusters,
+  endpoints,
+  listeners,
+  routes,
+  extensionConfigs,
+] as unknown as readonly AnyResourceKind[];
 
 /** The cases below `directory`, sorted. Throws on folders without `in.yaml` and files that belong to no case. */
 export function readGoldenCases(directory: string): readonly GoldenCase[] {
