@@ -61,7 +61,7 @@ if (values.list) {
     log: (line) => console.error(line),
   });
   const result: Result = { scenario: scenario.name, machine: describeMachine(), ...measured };
-  if (values.json !== undefined) writeFileSync(values.json, `${JSON.stringify(result, null, 2)}\n`);
+  if (values.json !== undefined) writeFileSync(values.json, `${JSON.stringify(result, fourDigits, 2)}\n`);
   print(result);
   process.exit(0);
 }
@@ -90,4 +90,9 @@ function print(result: Result): void {
   for (const [peer, ratio] of Object.entries(result.ratios))
     console.log(`  ratio to ${peer.padEnd(27)} ${rounded(ratio)}`);
   for (const peer of result.missing) console.log(`  missing peer: ${peer}`);
+}
+
+/** Four digits are more than any of these measurements is good for. */
+function fourDigits(_key: string, value: unknown): unknown {
+  return typeof value === 'number' ? Number(value.toPrecision(4)) : value;
 }
