@@ -2,10 +2,12 @@
 import type { Deadline } from '../io/deadlines.ts';
 import type { ResourceLimits } from './circuit-breakers.ts';
 import { ConnectAttempt } from './connect-attempt.ts';
-import type { ConnectionPool, PoolFailure, PoolOptions, PoolWaiter } from './connection-pool.ts';
+import type { ConnectionPool, PoolOptions, PoolWaiter } from './connection-pool.ts';
 import type { Host } from './host.ts';
 import type { ConnectionOwner } from './http-connection.ts';
 import { HttpConnection } from './http-connection.ts';
+import { PendingRequests } from './pending-requests.ts';
+import { PoolAccounts } from './pool-accounts.ts';
 
 export class HttpPool implements ConnectionPool, ConnectionOwner, Deadline {
   dueMs = 0;
@@ -16,13 +18,16 @@ export class HttpPool implements ConnectionPool, ConnectionOwner, Deadline {
   readonly #idle: HttpConnection[] = [];
   readonly #busy = new Set<HttpConnection>();
   readonly #connecting = new Set<ConnectAttempt>();
-  readonly #waiters: PoolWaiter[] = [];
+  readonly #waiters: PendingRequests;
+  readonly #accounts: PoolAccounts;
   #draining = false;
 
   constructor(host: Host, options: PoolOptions, limits: ResourceLimits) {
     this.#host = host;
     this.#options = options;
     this.#limits = limits;
+    this.#waiters = new PendingRequests(limits, options.stats);
+    this.#accounts = new PoolAccounts(host, limits, options.stats);
   }
 
   get idleConnections(): number {
@@ -36,17 +41,9 @@ export class HttpPool implements ConnectionPool, ConnectionOwner, Deadline {
       this.#hand(waiter, idle);
       return;
     }
-    const { pendingRequests, connections } = this.#limits;
+    if (!this.#waiters.add(waiter)) return;
+    const { connections } = this.#limits;
     const { stats } = this.#options;
-    if (!pendingRequests.available) {
-      stats.upstream_rq_pending_overflow.inc();
-      waiter.onPoolFailure('overflow', '');
-      return;
-    }
-    pendingRequests.acquire();
-    stats.upstream_rq_pending_total.inc();
-    stats.upstream_rq_pending_active.inc();
-    this.#waiters.push(waiter);
     // A pool without any connection may always make one: its waiters could not be served otherwise.
     const has = this.#busy.size + this.#connecting.size > 0;
     if (this.#connecting.size >= this.#waiters.length) return;
@@ -58,10 +55,7 @@ export class HttpPool implements ConnectionPool, ConnectionOwner, Deadline {
 
   /** The waiter wants no connection any more. */
   cancel(waiter: PoolWaiter): void {
-    const at = this.#waiters.indexOf(waiter);
-    if (at < 0) return;
-    this.#waiters.splice(at, 1);
-    this.#pendingDone();
+    this.#waiters.remove(waiter);
   }
 
   /** Closes what is idle, now and from now on. */
@@ -79,12 +73,12 @@ export class HttpPool implements ConnectionPool, ConnectionOwner, Deadline {
     this.drain();
     for (const attempt of this.#connecting) attempt.giveUp();
     for (const connection of this.#busy) connection.wire.destroy();
-    this.#failWaiters('connect failure', 'cluster removed');
+    this.#waiters.fail('connect failure', 'cluster removed');
   }
 
   onReusable(connection: HttpConnection): void {
     this.#busy.delete(connection);
-    this.#requestDone();
+    this.#accounts.requestDone();
     const { requestsPerConnectionMax } = this.#options;
     if (requestsPerConnectionMax > 0 && connection.exchanges >= requestsPerConnectionMax) {
       this.#options.stats.upstream_cx_max_requests.inc();
@@ -92,9 +86,8 @@ export class HttpPool implements ConnectionPool, ConnectionOwner, Deadline {
       connection.wire.destroy();
       return;
     }
-    const waiter = this.#draining ? undefined : this.#waiters.shift();
+    const waiter = this.#draining ? undefined : this.#waiters.next();
     if (waiter !== undefined) {
-      this.#pendingDone();
       this.#hand(waiter, connection);
       return;
     }
@@ -110,10 +103,10 @@ export class HttpPool implements ConnectionPool, ConnectionOwner, Deadline {
     const at = this.#idle.indexOf(connection);
     if (at >= 0) this.#idle.splice(at, 1);
     if (this.#busy.delete(connection)) {
-      this.#requestDone();
+      this.#accounts.requestDone();
       this.#options.stats.upstream_cx_destroy_with_active_rq.inc();
     }
-    this.#connectionDone();
+    this.#accounts.connectionDone();
     this.#serveWaiters();
   }
 
@@ -141,52 +134,19 @@ export class HttpPool implements ConnectionPool, ConnectionOwner, Deadline {
   }
 
   #hand(waiter: PoolWaiter, connection: HttpConnection): void {
-    const { requests } = this.#limits;
-    const { stats } = this.#options;
-    if (!requests.available) {
+    if (!this.#accounts.hasPlace) {
       this.#idle.push(connection);
-      stats.upstream_rq_pending_overflow.inc();
-      waiter.onPoolFailure('overflow', '');
+      this.#accounts.overflow(waiter);
       return;
     }
-    requests.acquire();
     this.#busy.add(connection);
-    const hostStats = this.#host.stats;
-    hostStats.rqTotal++;
-    hostStats.rqActive++;
-    stats.upstream_rq_total.inc();
-    stats.upstream_rq_active.inc();
+    this.#accounts.requestStarted();
     waiter.onPoolReady(connection);
   }
 
-  #requestDone(): void {
-    this.#limits.requests.release();
-    this.#host.stats.rqActive--;
-    this.#options.stats.upstream_rq_active.dec();
-  }
-
-  #pendingDone(): void {
-    this.#limits.pendingRequests.release();
-    this.#options.stats.upstream_rq_pending_active.dec();
-  }
-
-  #connectionDone(): void {
-    this.#limits.connections.release();
-    this.#host.stats.cxActive--;
-    const { stats } = this.#options;
-    stats.upstream_cx_active.dec();
-    stats.upstream_cx_destroy.inc();
-  }
-
   #connect(): void {
-    const { stats } = this.#options;
-    this.#limits.connections.acquire();
-    const hostStats = this.#host.stats;
-    hostStats.cxTotal++;
-    hostStats.cxActive++;
-    stats.upstream_cx_total.inc();
-    stats.upstream_cx_http1_total.inc();
-    stats.upstream_cx_active.inc();
+    this.#accounts.connectionStarted();
+    this.#options.stats.upstream_cx_http1_total.inc();
     const attempt = new ConnectAttempt(this.#host, this.#options, {
       onConnected: (wire) => {
         this.#connecting.delete(attempt);
@@ -196,32 +156,19 @@ export class HttpPool implements ConnectionPool, ConnectionOwner, Deadline {
         wire.resume();
         this.#busy.add(connection);
         // As if it had just finished a request, so that one path hands connections out.
-        this.#limits.requests.acquire();
-        this.#host.stats.rqActive++;
-        stats.upstream_rq_active.inc();
+        this.#accounts.placeTaken();
         this.onReusable(connection);
       },
       onFailed: (failure, details) => {
         this.#connecting.delete(attempt);
-        this.#connectionDone();
-        this.#host.stats.cxConnectFail++;
-        stats.upstream_cx_connect_fail.inc();
-        if (failure === 'connect timeout') stats.upstream_cx_connect_timeout.inc();
+        this.#accounts.connectFailed(failure);
         this.#options.onConnectResult(this.#host, failure);
         // As Envoy: a host that cannot be reached fails all who wait for it, so that they can go elsewhere.
-        this.#failWaiters(failure, details);
+        this.#waiters.fail(failure, details);
       },
     });
     this.#connecting.add(attempt);
     attempt.start();
-  }
-
-  #failWaiters(failure: PoolFailure, details: string): void {
-    for (const waiter of this.#waiters.splice(0)) {
-      this.#pendingDone();
-      this.#options.stats.upstream_rq_pending_failure_eject.inc();
-      waiter.onPoolFailure(failure, details);
-    }
   }
 
   /** A connection went away while requests wait: make another in its place. */

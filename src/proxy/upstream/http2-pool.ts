@@ -6,8 +6,10 @@ import type { CodecStats } from '../http2/codec-stats.ts';
 import type { Http2Options } from '../http2/options.ts';
 import type { ResourceLimits } from './circuit-breakers.ts';
 import { ConnectAttempt } from './connect-attempt.ts';
-import type { ConnectionPool, PoolFailure, PoolOptions, PoolWaiter } from './connection-pool.ts';
+import type { ConnectionPool, PoolOptions, PoolWaiter } from './connection-pool.ts';
 import type { Host } from './host.ts';
+import { PendingRequests } from './pending-requests.ts';
+import { PoolAccounts } from './pool-accounts.ts';
 
 export class Http2Pool implements ConnectionPool, Http2ConnectionOwner, Deadline {
   dueMs = 0;
@@ -19,7 +21,8 @@ export class Http2Pool implements ConnectionPool, Http2ConnectionOwner, Deadline
   readonly #codec: CodecStats;
   readonly #connections: Http2ClientConnection[] = [];
   readonly #connecting = new Set<ConnectAttempt>();
-  readonly #waiters: PoolWaiter[] = [];
+  readonly #waiters: PendingRequests;
+  readonly #accounts: PoolAccounts;
   #draining = false;
 
   constructor(
@@ -32,6 +35,8 @@ export class Http2Pool implements ConnectionPool, Http2ConnectionOwner, Deadline
     this.#host = host;
     this.#options = options;
     this.#limits = limits;
+    this.#waiters = new PendingRequests(limits, options.stats);
+    this.#accounts = new PoolAccounts(host, limits, options.stats);
     this.#http2 = http2;
     this.#codec = codec;
   }
@@ -42,25 +47,12 @@ export class Http2Pool implements ConnectionPool, Http2ConnectionOwner, Deadline
       this.#hand(waiter, ready);
       return;
     }
-    const { pendingRequests } = this.#limits;
-    const { stats } = this.#options;
-    if (!pendingRequests.available) {
-      stats.upstream_rq_pending_overflow.inc();
-      waiter.onPoolFailure('overflow', '');
-      return;
-    }
-    pendingRequests.acquire();
-    stats.upstream_rq_pending_total.inc();
-    stats.upstream_rq_pending_active.inc();
-    this.#waiters.push(waiter);
+    if (!this.#waiters.add(waiter)) return;
     this.#connectForWaiters();
   }
 
   cancel(waiter: PoolWaiter): void {
-    const at = this.#waiters.indexOf(waiter);
-    if (at < 0) return;
-    this.#waiters.splice(at, 1);
-    this.#pendingDone();
+    this.#waiters.remove(waiter);
   }
 
   drain(): void {
@@ -76,13 +68,11 @@ export class Http2Pool implements ConnectionPool, Http2ConnectionOwner, Deadline
     this.#draining = true;
     for (const attempt of this.#connecting) attempt.giveUp();
     for (const connection of this.#connections) connection.destroy();
-    this.#failWaiters('connect failure', 'cluster removed');
+    this.#waiters.fail('connect failure', 'cluster removed');
   }
 
   onRequestDone(connection: Http2ClientConnection): void {
-    this.#limits.requests.release();
-    this.#host.stats.rqActive--;
-    this.#options.stats.upstream_rq_active.dec();
+    this.#accounts.requestDone();
     if (connection.activeRequests === 0 && !connection.draining) this.#becomeIdle(connection);
     this.#serveWaiters();
   }
@@ -95,7 +85,7 @@ export class Http2Pool implements ConnectionPool, Http2ConnectionOwner, Deadline
   onGone(connection: Http2ClientConnection): void {
     const at = this.#connections.indexOf(connection);
     if (at >= 0) this.#connections.splice(at, 1);
-    this.#connectionDone();
+    this.#accounts.connectionDone();
     this.#serveWaiters();
   }
 
@@ -122,19 +112,12 @@ export class Http2Pool implements ConnectionPool, Http2ConnectionOwner, Deadline
   }
 
   #hand(waiter: PoolWaiter, connection: Http2ClientConnection): void {
-    const { requests } = this.#limits;
     const { stats, requestsPerConnectionMax } = this.#options;
-    if (!requests.available) {
-      stats.upstream_rq_pending_overflow.inc();
-      waiter.onPoolFailure('overflow', '');
+    if (!this.#accounts.hasPlace) {
+      this.#accounts.overflow(waiter);
       return;
     }
-    requests.acquire();
-    const hostStats = this.#host.stats;
-    hostStats.rqTotal++;
-    hostStats.rqActive++;
-    stats.upstream_rq_total.inc();
-    stats.upstream_rq_active.inc();
+    this.#accounts.requestStarted();
     const stream = connection.newRequest();
     if (requestsPerConnectionMax > 0 && connection.requests >= requestsPerConnectionMax) {
       stats.upstream_cx_max_requests.inc();
@@ -147,9 +130,7 @@ export class Http2Pool implements ConnectionPool, Http2ConnectionOwner, Deadline
     while (this.#waiters.length > 0) {
       const ready = this.#ready();
       if (ready === undefined) break;
-      const waiter = this.#waiters.shift()!;
-      this.#pendingDone();
-      this.#hand(waiter, ready);
+      this.#hand(this.#waiters.next()!, ready);
     }
     this.#connectForWaiters();
   }
@@ -175,14 +156,8 @@ export class Http2Pool implements ConnectionPool, Http2ConnectionOwner, Deadline
   }
 
   #connect(): void {
-    const { stats } = this.#options;
-    this.#limits.connections.acquire();
-    const hostStats = this.#host.stats;
-    hostStats.cxTotal++;
-    hostStats.cxActive++;
-    stats.upstream_cx_total.inc();
-    stats.upstream_cx_http2_total.inc();
-    stats.upstream_cx_active.inc();
+    this.#accounts.connectionStarted();
+    this.#options.stats.upstream_cx_http2_total.inc();
     const attempt = new ConnectAttempt(this.#host, this.#options, {
       onConnected: (wire) => {
         this.#connecting.delete(attempt);
@@ -203,13 +178,10 @@ export class Http2Pool implements ConnectionPool, Http2ConnectionOwner, Deadline
       },
       onFailed: (failure, details) => {
         this.#connecting.delete(attempt);
-        this.#connectionDone();
-        hostStats.cxConnectFail++;
-        stats.upstream_cx_connect_fail.inc();
-        if (failure === 'connect timeout') stats.upstream_cx_connect_timeout.inc();
+        this.#accounts.connectFailed(failure);
         this.#options.onConnectResult(this.#host, failure);
         // As Envoy: a host that cannot be reached fails all who wait for it, so that they can go elsewhere.
-        this.#failWaiters(failure, details);
+        this.#waiters.fail(failure, details);
       },
     });
     this.#connecting.add(attempt);
@@ -220,26 +192,5 @@ export class Http2Pool implements ConnectionPool, Http2ConnectionOwner, Deadline
     const { idleTimeoutMs, deadlines, nowMs } = this.#options;
     connection.idleSinceMs = nowMs();
     if (idleTimeoutMs > 0 && this.armedIndex < 0) deadlines.arm(this, connection.idleSinceMs + idleTimeoutMs);
-  }
-
-  #failWaiters(failure: PoolFailure, details: string): void {
-    for (const waiter of this.#waiters.splice(0)) {
-      this.#pendingDone();
-      this.#options.stats.upstream_rq_pending_failure_eject.inc();
-      waiter.onPoolFailure(failure, details);
-    }
-  }
-
-  #pendingDone(): void {
-    this.#limits.pendingRequests.release();
-    this.#options.stats.upstream_rq_pending_active.dec();
-  }
-
-  #connectionDone(): void {
-    this.#limits.connections.release();
-    this.#host.stats.cxActive--;
-    const { stats } = this.#options;
-    stats.upstream_cx_active.dec();
-    stats.upstream_cx_destroy.inc();
   }
 }
